@@ -1,0 +1,83 @@
+/** Stable codes; programs branch on these, people read the message. */
+export type WalrusErrorCode =
+  | 'LOCKED'
+  | 'CLOSED'
+  | 'READ_ONLY'
+  | 'INVALID_ARGUMENT'
+  | 'TOPIC_MISMATCH'
+  | 'UNKNOWN_TOPIC'
+  | 'RECORD_TOO_LARGE'
+  | 'MAILBOX_FULL'
+  | 'OFFSET_OUT_OF_RANGE'
+  | 'SEGMENT_CORRUPT'
+  | 'SEGMENT_POISONED'
+  | 'DISK_FULL'
+  | 'PRODUCER_FENCED'
+  | 'WRITER_FAILED'
+  | 'FORMAT_VERSION'
+  | 'ASK_TIMEOUT'
+  | 'ACTOR_STOPPED'
+  | 'ACTOR_FAILED'
+  | 'UNKNOWN_MESSAGE'
+  | 'SPAWN_FAILED'
+
+/** Facts of an error that a program may need; which are set depends on the code. */
+export interface WalrusErrorDetails {
+  /** Process id of the holder, with `LOCKED`. */
+  pid?: number
+  /** Name of the option or argument, with `INVALID_ARGUMENT`. */
+  field?: string
+  /** First offset that exists, with `OFFSET_OUT_OF_RANGE`. */
+  first?: number
+  /** One past the last offset that exists, with `OFFSET_OUT_OF_RANGE`. */
+  next?: number
+  file?: string
+  /** Byte position in `file`. */
+  position?: number
+  /** First offset that is damaged or missing, with `SEGMENT_CORRUPT`. */
+  offset?: number
+  /** How many records of a `flush` or `close` were not acknowledged. */
+  unacknowledged?: number
+}
+
+export interface WalrusErrorOptions extends WalrusErrorDetails {
+  cause?: unknown
+}
+
+/** The one error class of the project. The message begins with the code and ends with what to do. */
+export class WalrusError extends Error implements WalrusErrorDetails {
+  readonly code: WalrusErrorCode
+  declare readonly pid?: number
+  declare readonly field?: string
+  declare readonly first?: number
+  declare readonly next?: number
+  declare readonly file?: string
+  declare readonly position?: number
+  declare readonly offset?: number
+  declare readonly unacknowledged?: number
+
+  constructor(code: WalrusErrorCode, message: string, options: WalrusErrorOptions = {}) {
+    const { cause, ...details } = options
+    super(`${code}: ${message}`, cause === undefined ? undefined : { cause })
+    this.name = 'WalrusError'
+    this.code = code
+    for (const [name, value] of Object.entries(details)) {
+      if (value !== undefined) Object.defineProperty(this, name, { value, enumerable: true })
+    }
+  }
+}
+
+export function isWalrusError(error: unknown): error is WalrusError {
+  return error instanceof WalrusError
+}
+
+/** Thrown by an `assert` of this project: a bug of ours, never the user's doing. */
+export function assert(condition: boolean, invariant: string): asserts condition {
+  if (!condition) throw new Error(`invariant broken: ${invariant}`)
+}
+
+/** What a failed call to the system said, in the words of its own error code, such as `ENOSPC`. */
+export function systemErrorCode(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' ? code : 'UNKNOWN'
+}

@@ -1,0 +1,18 @@
+import { WalrusError } from '../errors.js'
+import { NAME_LENGTH_MAX } from '../limits.js'
+
+const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/
+
+/**
+ * Refuses a topic's or namespace's name that is not safe as the name of a directory; names are never cleaned, so that
+ * two of them cannot become one.
+ */
+export function checkName(kind: 'topic' | 'namespace', name: unknown): asserts name is string {
+  if (typeof name === 'string' && NAME.test(name) && name.length <= NAME_LENGTH_MAX && !name.endsWith('.')) return
+  const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : String(name)
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `${kind} name ${shown} cannot be used: take 1 to ${NAME_LENGTH_MAX} of A-Z a-z 0-9 . _ -, beginning with a letter, a digit or _`,
+    { field: kind },
+  )
+}

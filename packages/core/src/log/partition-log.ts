@@ -1,0 +1,180 @@
+import { randomInt } from 'node:crypto'
+import { WalrusError } from '../errors.js'
+import { batchLength, batchRecordCount } from '../format/batch.js'
+import type { Region } from '../format/region.js'
+import { OFFSET_MAX } from '../limits.js'
+import { OpenSegment } from '../segment/open-segment.js'
+import type { RecoveryMode } from '../segment/recovery.js'
+import { type RolledSegment, sealSegment } from '../segment/seal.js'
+import type { FileSystem } from '../storage/file-system.js'
+import { type KnownGood, recoverPartition } from './partition-recovery.js'
+
+export interface PartitionLogOptions {
+  fs: FileSystem
+  directory: string
+  partition: number
+  /** A batch that would make the open segment longer than this begins a new one. */
+  segmentBytes: number
+  /** The same by records. A batch larger than either has a segment of its own. */
+  segmentEntries: number
+  recovery: RecoveryMode
+  /** Wall clock in milliseconds, for the dates in headers. */
+  now: () => number
+  /** A higher lease epoch than the one found; by default the next one. */
+  leaseEpoch?: number
+  knownGood?: KnownGood
+  /** Called for each batch that recovery found behind the known-good point. */
+  onRecovered?: (region: Region, at: number, position: number) => void
+  /**
+   * Takes over segments that are full. By default they are sealed on the spot, which syncs them; a caller who seals
+   * elsewhere keeps this rule: nothing in a later segment is promised against power loss before this one is sealed.
+   */
+  onRolled?: (rolled: RolledSegment) => void
+}
+
+/**
+ * One partition's segments as their one writer sees them. Synchronous; owned by one thread.
+ *
+ * A caller stages batches (which gives them offsets), writes what is staged, and syncs when the promise needs it:
+ * `stage`* `writeStaged` (`sync`). Invariants: `offsetWritten <= offsetNext`; all staged bytes lie in the open segment.
+ */
+export class PartitionLog {
+  readonly directory: string
+  readonly leaseEpoch: number
+  /** Everything below it was acknowledged; goes into the stamps. The caller moves it, never back. */
+  acknowledgedOffset: number
+  readonly cutBytes: number
+  readonly bases: number[]
+  #open: OpenSegment | undefined
+  readonly #options: PartitionLogOptions
+  #offsetNext: number
+
+  private constructor(options: PartitionLogOptions) {
+    const recovered = recoverPartition({
+      fs: options.fs,
+      directory: options.directory,
+      mode: options.recovery,
+      segmentBytes: options.segmentBytes,
+      nowMs: options.now(),
+      knownGood: options.knownGood,
+      onBatch: options.onRecovered,
+    })
+    this.#options = options
+    this.directory = options.directory
+    this.leaseEpoch = options.leaseEpoch ?? recovered.epochLast + 1
+    this.#open = recovered.open
+    this.#offsetNext = recovered.offsetNext
+    this.acknowledgedOffset = recovered.offsetNext
+    this.bases = recovered.bases
+    this.cutBytes = recovered.cutBytes
+  }
+
+  /** Recovers the directory and makes what it holds durable. Throws `SEGMENT_CORRUPT` as the recovery mode says. */
+  static open(options: PartitionLogOptions): PartitionLog {
+    return new PartitionLog(options)
+  }
+
+  /** Offset that the next staged record gets. */
+  get offsetNext(): number {
+    return this.#offsetNext
+  }
+
+  get offsetFirst(): number {
+    return this.bases[0] ?? this.#offsetNext
+  }
+
+  /** Base offset of the segment that takes writes; a segment is made where there is none. */
+  get openBaseOffset(): number {
+    return this.#openSegment().header.baseOffset
+  }
+
+  /** Length of the open segment up to what was written. */
+  get positionWritten(): number {
+    return this.#open?.positionWritten ?? 0
+  }
+
+  /** Whether a batch of that size goes into the open segment. */
+  fits(bytes: number, recordCount: number): boolean {
+    const open = this.#openSegment()
+    if (open.recordCount === 0) return true
+    const { segmentBytes, segmentEntries } = this.#options
+    return open.positionStaged + bytes <= segmentBytes && open.recordCount + recordCount <= segmentEntries
+  }
+
+  /**
+   * Gives the closed batch at `at` its offset, in place. The caller has asked `fits`, and rolled where it does not.
+   * The bytes are the caller's and have to stay until `writeStaged` has returned.
+   */
+  stage(region: Region, at: number): void {
+    const open = this.#openSegment()
+    if (this.#offsetNext + batchRecordCount(region, at) > OFFSET_MAX) {
+      throw new WalrusError('OFFSET_OUT_OF_RANGE', `${this.directory} has used up its offsets; write to another topic`)
+    }
+    open.stage(region, at, this.acknowledgedOffset, this.leaseEpoch)
+    this.#offsetNext = open.offsetStaged
+  }
+
+  /** Writes the staged batches. When it throws, `abandon` the log and `cutPartition`. */
+  writeStaged(views: Uint8Array[]): void {
+    this.#openSegment().writeStaged(views)
+  }
+
+  /** Stages and writes one batch, in a new segment where it needs one. Returns its base offset. */
+  appendBatch(region: Region, at: number): number {
+    const length = batchLength(region, at)
+    if (!this.fits(length, batchRecordCount(region, at))) this.roll()
+    const baseOffset = this.#offsetNext
+    this.stage(region, at)
+    this.writeStaged([region.u8.subarray(at, at + length)])
+    return baseOffset
+  }
+
+  /** Makes all that was written durable. After it threw, that is not known: `abandon` and
+   *  `cutPartition` back to what was durable before. */
+  sync(): void {
+    this.#open?.sync()
+  }
+
+  /** Ends the open segment and begins the next. Everything staged has been written. */
+  roll(): void {
+    const full = this.#open
+    if (full === undefined) return
+    const rolled = full.rolled(this.#options.now())
+    full.abandon()
+    this.#open = undefined
+    if (this.#options.onRolled) this.#options.onRolled(rolled)
+    else sealSegment(this.#options.fs, this.directory, rolled, this.#options.now())
+    this.#openSegment()
+  }
+
+  /** Closes the descriptor; what was reserved ahead of the data is given back. Does not sync. */
+  close(): void {
+    const open = this.#open
+    this.#open = undefined
+    open?.close()
+  }
+
+  /** Closes the descriptor and leaves the files as they are. */
+  abandon(): void {
+    const open = this.#open
+    this.#open = undefined
+    open?.abandon()
+  }
+
+  #openSegment(): OpenSegment {
+    if (this.#open !== undefined) return this.#open
+    const { fs, partition, segmentBytes, now } = this.#options
+    const header = {
+      segmentId: randomInt(1, 0x1_0000_0000),
+      baseOffset: this.#offsetNext,
+      leaseEpoch: this.leaseEpoch,
+      createdMs: now(),
+      acknowledgedOffset: this.acknowledgedOffset,
+      partition,
+    }
+    this.#open = OpenSegment.create(fs, this.directory, header, segmentBytes)
+    fs.syncDirectory(this.directory)
+    this.bases.push(header.baseOffset)
+    return this.#open
+  }
+}

@@ -1,0 +1,165 @@
+import path from 'node:path'
+import { WalrusError } from '../errors.js'
+import { FORMAT_VERSION } from '../format/layout.js'
+import { SEGMENT_BYTES_DEFAULT, SEGMENT_ENTRIES_DEFAULT } from '../limits.js'
+import { TEMPORARY_SUFFIX } from '../segment/segment-name.js'
+import type { FileSystem } from '../storage/file-system.js'
+import { checkName } from './names.js'
+
+export type Codec = 'bytes' | 'utf8' | 'json' | 'msgpack'
+
+/** What an acknowledgement promises; weaker first. See `docs/durability.md`. */
+export type Durability = 'none' | 'os' | 'disk' | { everyMs: number }
+
+/** A topic's settings, as they stand in its `topic.json`. */
+export interface TopicConfig {
+  name: string
+  partitions: number
+  codec: Codec
+  durability: Durability
+  segmentBytes: number
+  segmentEntries: number
+  createdMs: number
+}
+
+/** What a caller asks of a topic; what it leaves out is kept, or the default for a new topic. */
+export type TopicRequest = Partial<Omit<TopicConfig, 'name' | 'createdMs'>>
+
+const CONFIG_FILE = 'topic.json'
+const DELETED_PREFIX = '.deleted-'
+
+/** The topics of one namespace: a directory each, with its settings. Synchronous; owned by the holder of the lock. */
+export class TopicStore {
+  readonly #fs: FileSystem
+  readonly #directory: string
+
+  /** `directory` is the namespace's. */
+  constructor(fs: FileSystem, directory: string) {
+    this.#fs = fs
+    this.#directory = directory
+  }
+
+  list(): TopicConfig[] {
+    if (!this.#fs.exists(this.#directory)) return []
+    const topics: TopicConfig[] = []
+    for (const name of this.#fs.list(this.#directory).sort()) {
+      if (this.#fs.exists(path.join(this.#directory, name, CONFIG_FILE))) topics.push(this.get(name))
+    }
+    return topics
+  }
+
+  /** Throws `UNKNOWN_TOPIC` where there is none of that name. */
+  get(name: string): TopicConfig {
+    checkName('topic', name)
+    const file = path.join(this.#directory, name, CONFIG_FILE)
+    if (!this.#fs.exists(file)) {
+      throw new WalrusError(
+        'UNKNOWN_TOPIC',
+        `there is no topic ${JSON.stringify(name)} in ${this.#directory}; create it, or look at the list of topics`,
+      )
+    }
+    const handle = this.#fs.open(file, 'read')
+    try {
+      const bytes = new Uint8Array(handle.size())
+      handle.read(bytes, 0, bytes.length, 0)
+      return parseConfig(name, file, bytes)
+    } finally {
+      handle.close()
+    }
+  }
+
+  /** Opens or creates. A different partition count or codec is `TOPIC_MISMATCH`; other settings that are given are kept. */
+  open(name: string, request: TopicRequest, defaults: { durability: Durability }, nowMs: number): TopicConfig {
+    checkName('topic', name)
+    const directory = path.join(this.#directory, name)
+    const given = Object.fromEntries(Object.entries(request).filter(([, value]) => value !== undefined))
+    if (!this.#fs.exists(path.join(directory, CONFIG_FILE))) {
+      const config: TopicConfig = {
+        name,
+        partitions: 1,
+        codec: 'bytes',
+        durability: defaults.durability,
+        segmentBytes: SEGMENT_BYTES_DEFAULT,
+        segmentEntries: SEGMENT_ENTRIES_DEFAULT,
+        createdMs: nowMs,
+        ...given,
+      }
+      this.#fs.makeDirectory(directory)
+      this.#write(directory, config)
+      return config
+    }
+    const existing = this.get(name)
+    for (const field of ['partitions', 'codec'] as const) {
+      const asked = request[field]
+      if (asked === undefined || asked === existing[field]) continue
+      throw new WalrusError(
+        'TOPIC_MISMATCH',
+        `topic ${JSON.stringify(name)} has ${field} ${JSON.stringify(existing[field])}, ${JSON.stringify(asked)} was asked for; open it without ${field}, or take another name`,
+        { field },
+      )
+    }
+    const config = { ...existing, ...given }
+    if (JSON.stringify(config) !== JSON.stringify(existing)) this.#write(directory, config)
+    return config
+  }
+
+  /** Removes the topic with all its records. */
+  delete(name: string, nowMs: number): void {
+    this.get(name)
+    const doomed = path.join(this.#directory, `${DELETED_PREFIX}${name}.${nowMs}`)
+    // Under its new name, which no topic can have, it is gone at once and whole; the space follows.
+    this.#fs.rename(path.join(this.#directory, name), doomed)
+    this.#fs.syncDirectory(this.#directory)
+    this.#fs.removeTree(doomed)
+  }
+
+  /** Frees the space of topics whose deletion was interrupted. */
+  finishDeletions(): void {
+    if (!this.#fs.exists(this.#directory)) return
+    for (const name of this.#fs.list(this.#directory)) {
+      if (name.startsWith(DELETED_PREFIX)) this.#fs.removeTree(path.join(this.#directory, name))
+    }
+  }
+
+  partitionDirectory(name: string, partition: number): string {
+    return path.join(this.#directory, name, String(partition))
+  }
+
+  #write(directory: string, config: TopicConfig): void {
+    const file = path.join(directory, CONFIG_FILE)
+    const temporary = file + TEMPORARY_SUFFIX
+    if (this.#fs.exists(temporary)) this.#fs.remove(temporary)
+    const handle = this.#fs.open(temporary, 'create')
+    try {
+      const bytes = new TextEncoder().encode(`${JSON.stringify({ version: FORMAT_VERSION, ...config }, null, 2)}\n`)
+      handle.write(bytes, 0, bytes.length, 0)
+      handle.sync()
+    } finally {
+      handle.close()
+    }
+    this.#fs.rename(temporary, file)
+    this.#fs.syncDirectory(directory)
+  }
+}
+
+function parseConfig(name: string, file: string, bytes: Uint8Array): TopicConfig {
+  let parsed: Partial<TopicConfig> & { version?: number }
+  try {
+    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch (cause) {
+    throw new WalrusError(
+      'SEGMENT_CORRUPT',
+      `${file} is not the JSON that this program wrote; restore it from a copy`,
+      { cause, file, position: 0 },
+    )
+  }
+  const { version, ...config } = parsed
+  if (version !== FORMAT_VERSION) {
+    throw new WalrusError(
+      'FORMAT_VERSION',
+      `${file} has version ${version}, this version reads ${FORMAT_VERSION}; open it with the version that wrote it`,
+      { file },
+    )
+  }
+  return { ...(config as TopicConfig), name }
+}

@@ -1,0 +1,100 @@
+import path from 'node:path'
+import { WalrusError } from '../errors.js'
+import { decodeIndex, encodeIndex, type SegmentIndex } from '../format/index-file.js'
+import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
+import { Region } from '../format/region.js'
+import { decodeSegmentHeader, type SegmentHeader } from '../format/segment-header.js'
+import type { FileSystem, OpenFile } from '../storage/file-system.js'
+import { IndexBuilder } from './index-builder.js'
+import { scanSegment } from './scan.js'
+import { indexFileName, segmentFileName, TEMPORARY_SUFFIX } from './segment-name.js'
+
+/** A segment that takes no more writes and is not sealed yet. */
+export interface RolledSegment {
+  baseOffset: number
+  /** Length of header and batches; what the file has behind it is cut off. */
+  dataBytes: number
+  /** Undefined where the writer did not see the whole segment (it took it over): then the file is read once more. */
+  index: SegmentIndex | undefined
+}
+
+/**
+ * Seals a segment: its bytes become durable, then its index does, then the index gets its name. A crash at any point
+ * leaves a segment without an index, which the next open scans and seals. May run in another thread than the writer's.
+ */
+export function sealSegment(fs: FileSystem, directory: string, rolled: RolledSegment, nowMs: number): SegmentIndex {
+  const file = fs.open(path.join(directory, segmentFileName(rolled.baseOffset)), 'write')
+  try {
+    if (file.size() !== rolled.dataBytes) file.truncate(rolled.dataBytes)
+    file.sync()
+    const index = rolled.index ?? buildIndex(file, directory, rolled, nowMs)
+    publishIndex(fs, directory, index)
+    return index
+  } finally {
+    file.close()
+  }
+}
+
+/** Reads a sealed segment's index; undefined where the segment has none. */
+export function loadIndex(fs: FileSystem, directory: string, baseOffset: number): SegmentIndex | undefined {
+  const name = path.join(directory, indexFileName(baseOffset))
+  if (!fs.exists(name)) return undefined
+  const file = fs.open(name, 'read')
+  try {
+    const bytes = new Uint8Array(file.size())
+    file.read(bytes, 0, bytes.length, 0)
+    return decodeIndex(bytes, name)
+  } finally {
+    file.close()
+  }
+}
+
+/** Reads the header of a segment's file; undefined where there is no sound one. */
+export function readSegmentHeader(file: OpenFile, name: string): SegmentHeader | undefined {
+  const region = Region.allocate(SEGMENT_HEADER_BYTES)
+  return decodeSegmentHeader(region, 0, file.read(region.u8, 0, SEGMENT_HEADER_BYTES, 0), name)
+}
+
+function publishIndex(fs: FileSystem, directory: string, index: SegmentIndex): void {
+  const name = path.join(directory, indexFileName(index.baseOffset))
+  const temporary = name + TEMPORARY_SUFFIX
+  if (fs.exists(temporary)) fs.remove(temporary)
+  const file = fs.open(temporary, 'create')
+  try {
+    const bytes = encodeIndex(index)
+    file.write(bytes, 0, bytes.length, 0)
+    file.sync()
+  } finally {
+    file.close()
+  }
+  fs.rename(temporary, name)
+  fs.syncDirectory(directory)
+}
+
+function buildIndex(file: OpenFile, directory: string, rolled: RolledSegment, sealedMs: number): SegmentIndex {
+  const name = path.join(directory, segmentFileName(rolled.baseOffset))
+  const header = readSegmentHeader(file, name)
+  const builder = new IndexBuilder()
+  const scan =
+    header &&
+    scanSegment({
+      file,
+      segmentId: header.segmentId,
+      position: SEGMENT_HEADER_BYTES,
+      offset: rolled.baseOffset,
+      onBatch: (region, at, position) => builder.add(region, at, position),
+    })
+  if (header === undefined || scan?.position !== rolled.dataBytes) {
+    throw new WalrusError(
+      'SEGMENT_CORRUPT',
+      `${name} is whole up to byte ${scan?.position ?? 0} only, ${rolled.dataBytes} bytes were written; keep a copy of the file and open with recovery: 'tail'`,
+      { file: name, position: scan?.position ?? 0, offset: scan?.offsetNext ?? rolled.baseOffset },
+    )
+  }
+  return builder.finish({
+    segmentId: header.segmentId,
+    baseOffset: rolled.baseOffset,
+    dataBytes: rolled.dataBytes,
+    sealedMs,
+  })
+}
