@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { WalrusError } from '../errors.js'
 import { batchLength, batchRecordCount } from '../format/batch.js'
+import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import type { Region } from '../format/region.js'
 import { OFFSET_MAX } from '../limits.js'
 import { OpenSegment } from '../segment/open-segment.js'
@@ -48,6 +49,7 @@ export class PartitionLog {
   #open: OpenSegment | undefined
   readonly #options: PartitionLogOptions
   #offsetNext: number
+  #isEntryDurable = true
 
   private constructor(options: PartitionLogOptions) {
     const recovered = recoverPartition({
@@ -83,14 +85,14 @@ export class PartitionLog {
     return this.bases[0] ?? this.#offsetNext
   }
 
-  /** Base offset of the segment that takes writes; a segment is made where there is none. */
+  /** Base offset of the segment that takes writes, or of the one that the next write makes. */
   get openBaseOffset(): number {
-    return this.#openSegment().header.baseOffset
+    return this.#open?.header.baseOffset ?? this.#offsetNext
   }
 
-  /** Length of the open segment up to what was written. */
+  /** Length of that segment up to what was written. */
   get positionWritten(): number {
-    return this.#open?.positionWritten ?? 0
+    return this.#open?.positionWritten ?? SEGMENT_HEADER_BYTES
   }
 
   /** Whether a batch of that size goes into the open segment. */
@@ -132,7 +134,11 @@ export class PartitionLog {
   /** Makes all that was written durable. After it threw, that is not known: `abandon` and
    *  `cutPartition` back to what was durable before. */
   sync(): void {
-    this.#open?.sync()
+    if (this.#open === undefined) return
+    this.#open.sync()
+    if (this.#isEntryDurable) return
+    this.#options.fs.syncDirectory(this.directory)
+    this.#isEntryDurable = true
   }
 
   /** Ends the open segment and begins the next. Everything staged has been written. */
@@ -173,7 +179,8 @@ export class PartitionLog {
       partition,
     }
     this.#open = OpenSegment.create(fs, this.directory, header, segmentBytes)
-    fs.syncDirectory(this.directory)
+    // The directory is synced with the first sync: until then nothing in the new file is promised.
+    this.#isEntryDurable = false
     this.bases.push(header.baseOffset)
     return this.#open
   }

@@ -61,6 +61,7 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
     result.offsetNext = index.baseOffset + index.recordCount
     result.epochLast = index.epochLast
   }
+  if (options.knownGood !== undefined) visitSealed(options, options.knownGood, bases.slice(0, firstUnsealed))
   for (let position = firstUnsealed; position < bases.length; position++) {
     if (!recoverSegment(options, result, position)) {
       // What follows a cut was never acknowledged, or the user gave it up: it goes, or its offsets would come twice.
@@ -70,6 +71,23 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
     }
   }
   return result
+}
+
+/** Shows the caller what lies behind the known-good point in segments that were sealed since. */
+function visitSealed(options: RecoveryOptions, known: KnownGood, sealedBases: number[]): void {
+  for (const base of sealedBases) {
+    if (base < known.baseOffset) continue
+    const name = path.join(options.directory, segmentFileName(base))
+    const file = options.fs.open(name, 'read')
+    try {
+      const header = readSegmentHeader(file, name)
+      if (header === undefined) throw corrupt(name, 0, base, 'has no sound segment header')
+      const from = base === known.baseOffset ? known : { position: SEGMENT_HEADER_BYTES, offset: base }
+      scanSegment({ file, segmentId: header.segmentId, ...from, onBatch: options.onBatch })
+    } finally {
+      file.close()
+    }
+  }
 }
 
 /** Returns false where the segment was cut: no later one may stay. */

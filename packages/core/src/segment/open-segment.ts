@@ -44,7 +44,8 @@ export class OpenSegment {
     this.#bytesMax = state.bytesMax
   }
 
-  /** Makes the file with its header. Its directory entry is durable after the caller's `syncDirectory`. */
+  /** Makes the file with its header. Its directory entry is durable after the caller's
+   *  `syncDirectory`. */
   static create(fs: FileSystem, directory: string, header: SegmentHeader, bytesMax: number): OpenSegment {
     const name = path.join(directory, segmentFileName(header.baseOffset))
     const file = fs.open(name, 'create')
@@ -57,7 +58,13 @@ export class OpenSegment {
       const state = { position: SEGMENT_HEADER_BYTES, offset: header.baseOffset, sizeBytes, bytesMax }
       return new OpenSegment(file, name, header, { ...state, builder: new IndexBuilder() })
     } catch (error) {
+      // What is there of the file holds nothing; left behind, it would be in the next attempt's way.
       file.close()
+      try {
+        fs.remove(name)
+      } catch {
+        // The next open removes it.
+      }
       throw error
     }
   }

@@ -1,0 +1,63 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { Durability, KnownGood, RecoveryMode, RolledSegment } from '@walrus-log/core'
+import type { SharedBuffers } from '../memory/shared-memory.js'
+
+/**
+ * What the host and a writer's two threads say to each other over ports. Records never travel here.
+ *
+ *   host -> writer: `open`* … `close`* … `stop`           each answered by a `WriterReply` of the same id
+ *   writer -> sync thread: `watch` before a partition's first write, `rolled` before the first write to the next
+ *     segment, `release` after the last one, `stop` at the end
+ */
+export interface PartitionAssignment {
+  /** The partition's slot in shared memory. */
+  slot: number
+  topic: string
+  partition: number
+  directory: string
+  segmentBytes: number
+  segmentEntries: number
+  durability: Durability
+  recovery: RecoveryMode
+}
+
+export type WriterRequest =
+  | { type: 'open'; id: number; assignment: PartitionAssignment }
+  | { type: 'close'; id: number; slot: number }
+  | { type: 'stop'; id: number }
+
+export type WriterReply = { id: number; ok: true; cutBytes: number } | { id: number; ok: false; error: EncodedError }
+
+export type SyncMessage =
+  | { type: 'watch'; slot: number; directory: string; durability: Durability }
+  | { type: 'rolled'; slot: number; segment: RolledSegment }
+  | { type: 'release'; slot: number }
+  | { type: 'stop' }
+
+/** What the two threads of a writer are started with. */
+export interface WriterThreadData {
+  writer: number
+  buffers: SharedBuffers
+  /** To the host. */
+  control: MessagePort
+  /** Between the two threads. */
+  sync: MessagePort
+  /** Module whose default export makes the `FileSystem`; the host's own where it is undefined. */
+  fileSystem: string | undefined
+  /** Partitions of a writer that died, to be gone on with. */
+  resume: PartitionAssignment[]
+}
+
+export type SyncThreadData = Omit<WriterThreadData, 'control' | 'resume'>
+
+/** An error as it crosses a thread: `postMessage` and comlink keep neither `code` nor own fields. */
+export interface EncodedError {
+  name: string
+  message: string
+  stack?: string
+  code?: string
+  details?: Record<string, string | number>
+  cause?: EncodedError
+}
+
+export type { KnownGood }

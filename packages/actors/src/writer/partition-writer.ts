@@ -1,0 +1,370 @@
+import {
+  batchBaseOffset,
+  batchDurability,
+  batchLength,
+  batchMagic,
+  batchProducerId,
+  batchRecordCount,
+  batchSequenceFirst,
+  cutPartition,
+  type FileSystem,
+  type KnownGood,
+  PartitionLog,
+  type Region,
+  type RolledSegment,
+} from '@walrus-log/core'
+import { blockWhile, notifyAll } from '../lane/doorbell.js'
+import { KIND_REFERENCE, referencedAt, referencedBytes } from '../lane/record-lane.js'
+import {
+  COUNTER_BATCHES,
+  COUNTER_BYTES,
+  COUNTER_RECORDS,
+  COUNTER_SYNCS_OWN,
+  COUNTER_WRITES,
+  LANE_SETTLED_AT,
+  laneAt,
+  PARTITION_DURABLE_AT,
+  PARTITION_DURABLE_SELECT_AT,
+  PARTITION_EPOCH_AT,
+  PARTITION_FIRST_OFFSET_AT,
+  PARTITION_SEALED_AT,
+  PARTITION_SYNC_STATE_AT,
+  PARTITION_WRITTEN_AT,
+  PARTITION_WRITTEN_SELECT_AT,
+  partitionAt,
+  SYNC_FAILED,
+  SYNC_HELD,
+  SYNC_IDLE,
+} from '../memory/layout.js'
+import type { Point, SharedMemory } from '../memory/shared-memory.js'
+import { durabilityLevel, LEVEL_DISK } from './durability.js'
+import type { PartitionAssignment } from './messages.js'
+import { encodeRefusal, type RefusalKind } from './outcome.js'
+import { acknowledge, type LaneTable, snapshotLanes } from './settlement.js'
+import type { WriterLane } from './writer-lane.js'
+
+export interface PartitionWriterContext {
+  memory: SharedMemory
+  writer: number
+  fs: FileSystem
+  lanes: LaneTable
+  /** The writer's object for a lane, made on first use. */
+  laneOf: (lane: number) => WriterLane
+  onRolled: (slot: number, segment: RolledSegment) => void
+  /** The partition's files were cut: what the sync thread knows of them is over. */
+  onPoisoned: (assignment: PartitionAssignment) => void
+  count: (counter: number, by: number) => void
+}
+
+/** Base offsets of batches that a dead writer may not have taken out of their lanes, by producer and first sequence. */
+type FoundBatches = Map<number, Map<number, number>>
+
+/**
+ * One partition in the hands of its one writer thread: takes batches out of lanes, gives them offsets, writes them, and
+ * lets lanes go on. Acknowledging is the business of whoever holds the partition's sync state (see `settle`).
+ *
+ * Order of a pass, which a restarted writer relies on: bytes are in the file, then lanes are released, then the written
+ * point moves. Whatever is behind the point may or may not have left its lane; `resumeLanes` finds out which.
+ */
+export class PartitionWriter {
+  readonly slot: number
+  readonly assignment: PartitionAssignment
+  /** A sync is needed before what was written is acknowledged. */
+  syncNeeded = false
+  unsyncedBytes = 0
+  isDirty = false
+  #log: PartitionLog | undefined
+  #failure: number | undefined
+  #rolledCount = 0
+  readonly #context: PartitionWriterContext
+  readonly #region: Region
+  readonly #at: number
+  readonly #level: number
+  #views: Uint8Array[] = []
+  #spanAt = -1
+  #spanEnd = -1
+  #stagedBytes = 0
+  readonly #touched = new Set<WriterLane>()
+
+  constructor(context: PartitionWriterContext, assignment: PartitionAssignment) {
+    this.#context = context
+    this.assignment = assignment
+    this.slot = assignment.slot
+    this.#region = context.memory.arena
+    this.#at = partitionAt(assignment.slot)
+    this.#level = durabilityLevel(assignment.durability)
+  }
+
+  /** Recovers the partition's files. `resume`: a writer of this partition died in this process. Returns bytes cut. */
+  open(resume: boolean): number {
+    const { memory } = this.#context
+    const found: FoundBatches = new Map()
+    const knownGood = resume ? this.#written : undefined
+    const log = this.#openLog(knownGood, (region, at) => {
+      const producer = batchProducerId(region, at)
+      let offsets = found.get(producer)
+      if (offsets === undefined) found.set(producer, (offsets = new Map()))
+      offsets.set(batchSequenceFirst(region, at), batchBaseOffset(region, at))
+    })
+    this.#log = log
+    if (resume) this.#resumeLanes(found)
+    Atomics.store(memory.wide, (this.#at + PARTITION_FIRST_OFFSET_AT) >>> 1, BigInt(log.offsetFirst))
+    this.#moveWritten()
+    this.hold()
+    this.#acknowledgeAll()
+    this.letGo()
+    return log.cutBytes
+  }
+
+  #openLog(knownGood: KnownGood | undefined, onRecovered?: (region: Region, at: number) => void): PartitionLog {
+    const { fs, onRolled, memory } = this.#context
+    const { directory, partition, segmentBytes, segmentEntries, recovery } = this.assignment
+    const epoch = Atomics.load(memory.words, this.#at + PARTITION_EPOCH_AT)
+    const log = PartitionLog.open({
+      fs,
+      directory,
+      partition,
+      segmentBytes,
+      segmentEntries,
+      recovery,
+      now: Date.now,
+      knownGood,
+      leaseEpoch: epoch === 0 ? undefined : epoch + 1,
+      onRecovered: knownGood && onRecovered,
+      onRolled: (segment) => {
+        this.#rolledCount++
+        onRolled(this.slot, segment)
+      },
+    })
+    Atomics.store(memory.words, this.#at + PARTITION_EPOCH_AT, log.leaseEpoch)
+    return log
+  }
+
+  /** Whether full segments wait to be sealed: then a sync of the open one alone would promise too much. */
+  get hasUnsealed(): boolean {
+    return Atomics.load(this.#context.memory.words, this.#at + PARTITION_SEALED_AT) !== this.#rolledCount
+  }
+
+  /** Takes all that the lane has published. */
+  take(lane: WriterLane): void {
+    if (!lane.reader.look()) return
+    this.isDirty = true
+    this.#touched.add(lane)
+    for (let at = lane.reader.next(); at >= 0; at = lane.reader.next()) {
+      if (batchMagic(this.#region, at) === KIND_REFERENCE) {
+        const batchAt = referencedAt(this.#region, at)
+        lane.references.push(batchAt, referencedBytes(this.#region, at))
+        this.#stage(lane, batchAt)
+      } else {
+        this.#stage(lane, at)
+      }
+    }
+  }
+
+  #stage(lane: WriterLane, at: number): void {
+    const log = this.#log
+    if (log === undefined) {
+      lane.setOutcome(this.#failure ?? encodeRefusal('writer'))
+      return
+    }
+    const length = batchLength(this.#region, at)
+    const recordCount = batchRecordCount(this.#region, at)
+    try {
+      if (!log.fits(length, recordCount)) {
+        if (!this.#writeStaged()) return this.#stage(lane, at)
+        log.roll()
+      }
+      const baseOffset = log.offsetNext
+      log.stage(this.#region, at)
+      lane.setOutcome(baseOffset)
+    } catch (error) {
+      // The next segment could not be made: nothing was written for this batch, and nothing before it is in doubt.
+      lane.setOutcome(encodeRefusal('open', error))
+      return
+    }
+    if (this.#spanEnd !== at) {
+      this.#endSpan()
+      this.#spanAt = at
+    }
+    this.#spanEnd = at + length
+    this.#stagedBytes += length
+    this.#context.count(COUNTER_RECORDS, recordCount)
+    this.#context.count(COUNTER_BATCHES, 1)
+    if (this.#level >= LEVEL_DISK || batchDurability(this.#region, at) >= LEVEL_DISK) this.syncNeeded = true
+  }
+
+  #endSpan(): void {
+    if (this.#spanAt >= 0) this.#views.push(this.#region.u8.subarray(this.#spanAt, this.#spanEnd))
+    this.#spanAt = -1
+    this.#spanEnd = -1
+  }
+
+  /** Writes what is staged. Returns false where that failed; then everything unacknowledged has been refused. */
+  #writeStaged(): boolean {
+    this.#endSpan()
+    if (this.#views.length === 0) return true
+    const views = this.#views
+    this.#views = []
+    const bytes = this.#stagedBytes
+    this.#stagedBytes = 0
+    try {
+      this.#log!.writeStaged(views)
+    } catch (error) {
+      this.poison('write', error)
+      return false
+    }
+    this.unsyncedBytes += bytes
+    this.#context.count(COUNTER_BYTES, bytes)
+    this.#context.count(COUNTER_WRITES, 1)
+    return true
+  }
+
+  /** Ends a pass: writes, lets the lanes go on, and moves the written point. */
+  writeOut(): void {
+    this.isDirty = false
+    this.#writeStaged()
+    this.#releaseTouched()
+    this.#moveWritten()
+  }
+
+  #releaseTouched(): void {
+    for (const lane of this.#touched) lane.release()
+    this.#touched.clear()
+  }
+
+  get #written(): Point {
+    return this.#context.memory.readPoint(this.#at + PARTITION_WRITTEN_SELECT_AT, this.#at + PARTITION_WRITTEN_AT)
+  }
+
+  get #durable(): Point {
+    return this.#context.memory.readPoint(this.#at + PARTITION_DURABLE_SELECT_AT, this.#at + PARTITION_DURABLE_AT)
+  }
+
+  #moveWritten(): void {
+    const log = this.#log
+    if (log === undefined) return
+    const { memory } = this.#context
+    const selectAt = this.#at + PARTITION_WRITTEN_SELECT_AT
+    memory.writePoint(selectAt, this.#at + PARTITION_WRITTEN_AT, log.openBaseOffset, log.positionWritten, log.offsetNext)
+  }
+
+  /** Whether this thread may sync and acknowledge now. Otherwise the sync thread does, and looks again when it is done. */
+  tryHold(): boolean {
+    const { words } = this.#context.memory
+    return Atomics.compareExchange(words, this.#at + PARTITION_SYNC_STATE_AT, SYNC_IDLE, SYNC_HELD) === SYNC_IDLE
+  }
+
+  /** Hands the held sync state back. */
+  letGo(): void {
+    const { words } = this.#context.memory
+    Atomics.store(words, this.#at + PARTITION_SYNC_STATE_AT, SYNC_IDLE)
+    notifyAll(words, this.#at + PARTITION_SYNC_STATE_AT)
+  }
+
+  /** Waits until the sync thread is done with the partition, and holds it. */
+  hold(): void {
+    const { words } = this.#context.memory
+    const at = this.#at + PARTITION_SYNC_STATE_AT
+    while (!this.tryHold()) {
+      if (Atomics.compareExchange(words, at, SYNC_FAILED, SYNC_HELD) === SYNC_FAILED) return
+      blockWhile(words, at, SYNC_HELD)
+    }
+  }
+
+  get hasSyncFailed(): boolean {
+    return Atomics.load(this.#context.memory.words, this.#at + PARTITION_SYNC_STATE_AT) === SYNC_FAILED
+  }
+
+  /** Syncs, if it is needed, and acknowledges all that is written. The sync state is held, and given back here. */
+  syncAndAcknowledge(): void {
+    if (this.syncNeeded) {
+      try {
+        this.#log?.sync()
+        this.#context.count(COUNTER_SYNCS_OWN, 1)
+      } catch (error) {
+        this.#poisonHeld('sync', error)
+        this.letGo()
+        return
+      }
+    }
+    this.syncNeeded = false
+    this.unsyncedBytes = 0
+    this.#acknowledgeAll()
+    this.letGo()
+  }
+
+  #acknowledgeAll(): void {
+    const { memory, writer, lanes } = this.#context
+    const snapshot = snapshotLanes(memory, lanes.of(this.slot))
+    acknowledge(memory, writer, this.slot, snapshot, this.#log === undefined ? this.#durable : this.#written)
+    this.noteAcknowledged()
+  }
+
+  /** Takes over into the stamps what was acknowledged, here or in the sync thread. */
+  noteAcknowledged(): void {
+    if (this.#log === undefined) return
+    const { memory } = this.#context
+    const offset = memory.readPointOffset(this.slot, PARTITION_DURABLE_SELECT_AT, PARTITION_DURABLE_AT)
+    if (offset > this.#log.acknowledgedOffset) this.#log.acknowledgedOffset = offset
+  }
+
+  /** After a failed write or sync: see `docs/durability.md`. */
+  poison(kind: RefusalKind, error: unknown): void {
+    this.hold()
+    this.#poisonHeld(kind, error)
+    this.letGo()
+  }
+
+  /**
+   * Refuses all that is not acknowledged, takes it out of the files, and goes on in a new segment. Where the files cannot
+   * even be cut, the partition takes no more: a reader or a later open must not find what was refused.
+   */
+  #poisonHeld(kind: RefusalKind, error: unknown): void {
+    const { memory, lanes, laneOf, fs } = this.#context
+    const refusal = encodeRefusal(kind, error)
+    this.#views = []
+    this.#spanAt = -1
+    this.#stagedBytes = 0
+    for (const id of lanes.of(this.slot)) {
+      laneOf(id).refuseFrom(Atomics.load(memory.words, laneAt(id) + LANE_SETTLED_AT), refusal)
+    }
+    const durable = this.#durable
+    try {
+      this.#log?.abandon()
+      cutPartition(fs, this.assignment.directory, durable, Date.now())
+      this.#log = this.#openLog(undefined)
+    } catch {
+      this.#log = undefined
+      this.#failure = refusal
+    }
+    this.#rolledCount = Atomics.load(memory.words, this.#at + PARTITION_SEALED_AT)
+    this.syncNeeded = false
+    this.unsyncedBytes = 0
+    this.#moveWritten()
+    this.#acknowledgeAll()
+    this.#context.onPoisoned(this.assignment)
+  }
+
+  /**
+   * Walks over those batches at the head of each lane that the dead writer had put into the file already, so that they
+   * are there once.
+   */
+  #resumeLanes(found: FoundBatches): void {
+    const { lanes, laneOf } = this.#context
+    for (const id of lanes.of(this.slot)) {
+      const lane = laneOf(id)
+      lane.resume(this.#region, (producerId, sequenceFirst) => found.get(producerId)?.get(sequenceFirst))
+    }
+  }
+
+  /** Asks for a last sync where the topic's durability has one outstanding. */
+  requireSyncAtClose(): void {
+    if (typeof this.assignment.durability === 'object') this.syncNeeded = true
+  }
+
+  /** Writes no more: gives back what is reserved ahead and closes the files. */
+  close(): void {
+    this.#log?.close()
+    this.#log = undefined
+  }
+}

@@ -1,0 +1,19 @@
+import { workerData } from 'node:worker_threads'
+import { SharedMemory } from '../memory/shared-memory.js'
+import { loadFileSystem } from './file-system.js'
+import type { WriterThreadData } from './messages.js'
+import { WriterLoop } from './writer-loop.js'
+
+// The entry of a segment writer's thread. It blocks in its doorbell: nothing here may rely on the event loop.
+const data = workerData as WriterThreadData
+const loop = new WriterLoop({
+  memory: new SharedMemory(data.buffers),
+  writer: data.writer,
+  fs: await loadFileSystem(data.fileSystem),
+  control: data.control,
+  sync: data.sync,
+})
+loop.resume(data.resume)
+loop.run()
+data.control.close()
+data.sync.close()

@@ -1,0 +1,122 @@
+import { sharedNowMs } from '../memory/clock.js'
+import { recordLatency } from '../memory/latency-histogram.js'
+import {
+  ACK_NUMBERS,
+  ACK_PUBLISHED_MS_AT,
+  CLIENT_DOORBELL_AT,
+  clientAt,
+  LANE_ACKS_AT,
+  LANE_ACKS_COUNT_AT,
+  LANE_CLIENT_AT,
+  LANE_LIFE_AT,
+  LANE_OPEN,
+  LANE_PARTITION_AT,
+  LANE_SETTLED_AT,
+  LANE_STATE_AT,
+  LANE_WRITER_AT,
+  LANE_WRITTEN_AT,
+  LANES_MAX,
+  laneAt,
+  PARTITION_DURABLE_AT,
+  PARTITION_DURABLE_SELECT_AT,
+  PARTITION_SIGNAL_AT,
+  PARTITION_WAITERS_AT,
+  partitionAt,
+  WRITER_LANES_CHANGED_AT,
+  WRITER_LATENCIES_AT,
+  writerAt,
+} from '../memory/layout.js'
+import type { Point, SharedMemory } from '../memory/shared-memory.js'
+import { notifyAll, ring } from '../lane/doorbell.js'
+
+/** The lanes that lead to a writer, by partition slot. Read anew when the writer's counter says that one was opened. */
+export class LaneTable {
+  readonly #memory: SharedMemory
+  readonly #writer: number
+  #changedSeen = -1
+  #bySlot = new Map<number, number[]>()
+
+  constructor(memory: SharedMemory, writer: number) {
+    this.#memory = memory
+    this.#writer = writer
+  }
+
+  of(slot: number): readonly number[] {
+    const { words } = this.#memory
+    const changed = Atomics.load(words, writerAt(this.#writer) + WRITER_LANES_CHANGED_AT)
+    if (changed !== this.#changedSeen) {
+      this.#changedSeen = changed
+      this.#bySlot = new Map()
+      for (const lane of openLanes(this.#memory, this.#writer)) {
+        const partition = words[laneAt(lane) + LANE_PARTITION_AT]
+        const lanes = this.#bySlot.get(partition)
+        if (lanes === undefined) this.#bySlot.set(partition, [lane])
+        else lanes.push(lane)
+      }
+    }
+    return this.#bySlot.get(slot) ?? NO_LANES
+  }
+}
+
+const NO_LANES: readonly number[] = []
+
+/** All open lanes that lead to the writer. */
+export function openLanes(memory: SharedMemory, writer: number): number[] {
+  const lanes: number[] = []
+  for (let lane = 0; lane < LANES_MAX; lane++) {
+    const at = laneAt(lane)
+    // Lanes are taken from the lowest number on, and a number that never lived has none behind it.
+    if (memory.words[at + LANE_LIFE_AT] === 0) break
+    if (Atomics.load(memory.words, at + LANE_STATE_AT) === LANE_OPEN && memory.words[at + LANE_WRITER_AT] === writer) {
+      lanes.push(lane)
+    }
+  }
+  return lanes
+}
+
+/**
+ * What was written of a partition at one moment: lanes first, then the point, so that a producer never hears of an
+ * offset that readers are not shown yet.
+ */
+export interface WrittenSnapshot {
+  lanes: readonly number[]
+  counts: number[]
+}
+
+export function snapshotLanes(memory: SharedMemory, lanes: readonly number[]): WrittenSnapshot {
+  return { lanes, counts: lanes.map((lane) => Atomics.load(memory.words, laneAt(lane) + LANE_WRITTEN_AT)) }
+}
+
+/**
+ * Publishes that everything up to `point` is acknowledged, and settles the lanes' batches up to the snapshot. Only the
+ * holder of the partition's sync state may call it. The watermark moves before any producer is told.
+ */
+export function acknowledge(memory: SharedMemory, writer: number, slot: number, snapshot: WrittenSnapshot, point: Point): void {
+  const base = partitionAt(slot)
+  const { words } = memory
+  memory.writePoint(base + PARTITION_DURABLE_SELECT_AT, base + PARTITION_DURABLE_AT, point.baseOffset, point.position, point.offset)
+  signalPartition(memory, slot)
+  const nowMs = sharedNowMs()
+  const latenciesAt = writerAt(writer) + WRITER_LATENCIES_AT
+  for (let index = 0; index < snapshot.lanes.length; index++) {
+    const at = laneAt(snapshot.lanes[index])
+    const settled = Atomics.load(words, at + LANE_SETTLED_AT)
+    const written = snapshot.counts[index]
+    if (settled === written) continue
+    const mask = words[at + LANE_ACKS_COUNT_AT] - 1
+    const acksAt = words[at + LANE_ACKS_AT] >>> 3
+    for (let batch = settled; batch !== written; batch = (batch + 1) | 0) {
+      const publishedMs = memory.arena.f64[acksAt + (batch & mask) * ACK_NUMBERS + ACK_PUBLISHED_MS_AT]
+      recordLatency(words, latenciesAt, nowMs - publishedMs, 1)
+    }
+    Atomics.store(words, at + LANE_SETTLED_AT, written)
+    ring(words, clientAt(words[at + LANE_CLIENT_AT]) + CLIENT_DOORBELL_AT)
+  }
+}
+
+/** Wakes whoever waits for the partition's high watermark. */
+export function signalPartition(memory: SharedMemory, slot: number): void {
+  const base = partitionAt(slot)
+  Atomics.add(memory.words, base + PARTITION_SIGNAL_AT, 1)
+  if (Atomics.load(memory.words, base + PARTITION_WAITERS_AT) > 0) notifyAll(memory.words, base + PARTITION_SIGNAL_AT)
+}

@@ -1,0 +1,11 @@
+import { workerData } from 'node:worker_threads'
+import { SharedMemory } from '../memory/shared-memory.js'
+import { loadFileSystem } from './file-system.js'
+import type { SyncThreadData } from './messages.js'
+import { SyncLoop } from './sync-loop.js'
+
+// The entry of a segment writer's sync thread. It blocks in its doorbell and in `fdatasync`.
+const data = workerData as SyncThreadData
+const loop = new SyncLoop(new SharedMemory(data.buffers), data.writer, await loadFileSystem(data.fileSystem), data.sync)
+loop.run()
+data.sync.close()

@@ -1,0 +1,135 @@
+import { batchMagic, batchProducerId, batchSequenceFirst, type Region } from '@walrus-log/core'
+import { ring } from '../lane/doorbell.js'
+import { AtomicWords, type LanePlace } from '../lane/layout.js'
+import { LaneReader } from '../lane/lane-reader.js'
+import { KIND_REFERENCE, RECORD_FRAMING, referencedAt, referencedBytes } from '../lane/record-lane.js'
+import {
+  ACK_NUMBERS,
+  ACK_OFFSET_AT,
+  CLIENT_DOORBELL_AT,
+  clientAt,
+  LANE_ACKS_AT,
+  LANE_ACKS_COUNT_AT,
+  LANE_CLIENT_AT,
+  LANE_HEAD_AT,
+  LANE_LIFE_AT,
+  LANE_MOVING_AT,
+  LANE_NEXT_HEAD_AT,
+  LANE_NEXT_WRITTEN_AT,
+  LANE_PARTITION_AT,
+  LANE_RING_AT,
+  LANE_RING_BYTES_AT,
+  LANE_TAIL_AT,
+  LANE_WRITTEN_AT,
+  laneAt,
+} from '../memory/layout.js'
+import type { SharedMemory } from '../memory/shared-memory.js'
+
+/** Where the ring of an open lane lies. */
+export function lanePlace(words: Int32Array, lane: number): LanePlace {
+  const at = laneAt(lane)
+  return {
+    ringAt: words[at + LANE_RING_AT],
+    ringBytes: words[at + LANE_RING_BYTES_AT],
+    tailAt: at + LANE_TAIL_AT,
+    headAt: at + LANE_HEAD_AT,
+  }
+}
+
+/** Ends the move of head and count that a dead writer was in, if it was in one. */
+export function finishMove(words: Int32Array, lane: number): void {
+  const at = laneAt(lane)
+  if (Atomics.load(words, at + LANE_MOVING_AT) !== 1) return
+  Atomics.store(words, at + LANE_HEAD_AT, words[at + LANE_NEXT_HEAD_AT])
+  Atomics.store(words, at + LANE_WRITTEN_AT, words[at + LANE_NEXT_WRITTEN_AT])
+  Atomics.store(words, at + LANE_MOVING_AT, 0)
+}
+
+/**
+ * A record lane as the segment writer sees it: batches are taken in order, given an outcome each, and released when they
+ * are written or refused.
+ *
+ * Invariant: `written (shared) <= taken`; the outcomes of batches in [written, taken) are set before `release`.
+ */
+export class WriterLane {
+  readonly lane: number
+  /** Which life of the lane's slot this is; another one needs another object. */
+  readonly life: number
+  readonly slot: number
+  readonly reader: LaneReader
+  /** Runs of the arena that hold this lane's large batches, to be given back when they are written: position, length. */
+  readonly references: number[] = []
+  #taken: number
+  readonly #memory: SharedMemory
+  readonly #at: number
+  readonly #acksAt: number
+  readonly #acksMask: number
+  readonly #clientDoorbellAt: number
+
+  constructor(memory: SharedMemory, lane: number) {
+    const { words } = memory
+    const at = laneAt(lane)
+    this.lane = lane
+    this.life = words[at + LANE_LIFE_AT]
+    this.slot = words[at + LANE_PARTITION_AT]
+    this.reader = new LaneReader(memory.arena, new AtomicWords(words), lanePlace(words, lane), RECORD_FRAMING)
+    this.#memory = memory
+    this.#at = at
+    this.#taken = Atomics.load(words, at + LANE_WRITTEN_AT)
+    this.#acksAt = words[at + LANE_ACKS_AT] >>> 3
+    this.#acksMask = words[at + LANE_ACKS_COUNT_AT] - 1
+    this.#clientDoorbellAt = clientAt(words[at + LANE_CLIENT_AT]) + CLIENT_DOORBELL_AT
+  }
+
+  /** Notes what became of the batch that `reader.next` gave: its base offset, or a refusal. */
+  setOutcome(outcome: number): void {
+    this.#memory.arena.f64[this.#acksAt + (this.#taken & this.#acksMask) * ACK_NUMBERS + ACK_OFFSET_AT] = outcome
+    this.#taken = (this.#taken + 1) | 0
+  }
+
+  /**
+   * Walks over the batches at the lane's head that are in the file already: `findOffset` says where. They are a prefix,
+   * since a lane's batches are written in order.
+   */
+  resume(region: Region, findOffset: (producerId: number, sequenceFirst: number) => number | undefined): void {
+    const ahead = new LaneReader(region, new AtomicWords(this.#memory.words), lanePlace(this.#memory.words, this.lane), RECORD_FRAMING)
+    ahead.look()
+    this.reader.look()
+    for (let at = ahead.next(); at >= 0; at = ahead.next()) {
+      const isReference = batchMagic(region, at) === KIND_REFERENCE
+      const batchAt = isReference ? referencedAt(region, at) : at
+      const offset = findOffset(batchProducerId(region, batchAt), batchSequenceFirst(region, batchAt))
+      if (offset === undefined) break
+      if (isReference) this.references.push(batchAt, referencedBytes(region, at))
+      this.reader.next()
+      this.setOutcome(offset)
+    }
+    this.release()
+  }
+
+  /** Overwrites the outcome of all batches from number `from` on that were taken. */
+  refuseFrom(from: number, outcome: number): void {
+    for (let batch = from; batch !== this.#taken; batch = (batch + 1) | 0) {
+      this.#memory.arena.f64[this.#acksAt + (batch & this.#acksMask) * ACK_NUMBERS + ACK_OFFSET_AT] = outcome
+    }
+  }
+
+  /**
+   * Gives the lane's bytes back to the producer: what was taken is written, or refused. Head and count move as one: a
+   * thread that dies between them has left word of both, and `finishMove` of its successor ends what it began.
+   */
+  release(): void {
+    const { words } = this.#memory
+    Atomics.store(words, this.#at + LANE_NEXT_HEAD_AT, this.reader.cursor)
+    Atomics.store(words, this.#at + LANE_NEXT_WRITTEN_AT, this.#taken)
+    Atomics.store(words, this.#at + LANE_MOVING_AT, 1)
+    this.reader.release()
+    Atomics.store(words, this.#at + LANE_WRITTEN_AT, this.#taken)
+    Atomics.store(words, this.#at + LANE_MOVING_AT, 0)
+    for (let index = 0; index < this.references.length; index += 2) {
+      this.#memory.chunks.give(this.references[index], this.references[index + 1])
+    }
+    this.references.length = 0
+    ring(this.#memory.words, this.#clientDoorbellAt)
+  }
+}

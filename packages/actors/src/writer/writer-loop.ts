@@ -1,0 +1,251 @@
+import { getSystemErrorName } from 'node:util'
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
+import type { FileSystem } from '@walrus-log/core'
+import { ring, sleepUntilRung } from '../lane/doorbell.js'
+import {
+  LANE_LIFE_AT,
+  LANE_OPEN,
+  LANE_STATE_AT,
+  laneAt,
+  PARTITION_SEALED_AT,
+  PARTITION_SYNC_ERROR_AT,
+  PARTITION_SYNC_WANTED_AT,
+  partitionAt,
+  READY_WORDS,
+  WRITER_CONTROL_AT,
+  WRITER_COUNTERS_AT,
+  WRITER_DOORBELL_AT,
+  WRITER_READY_AT,
+  WRITER_SYNC_CONTROL_AT,
+  WRITER_SYNC_DOORBELL_AT,
+  writerAt,
+} from '../memory/layout.js'
+import type { SharedMemory } from '../memory/shared-memory.js'
+import { encodeError } from '../message/error-codec.js'
+import type { PartitionAssignment, SyncMessage, WriterReply, WriterRequest } from './messages.js'
+import { PartitionWriter, type PartitionWriterContext } from './partition-writer.js'
+import { LaneTable, openLanes } from './settlement.js'
+import { finishMove, WriterLane } from './writer-lane.js'
+
+/** More unsynced bytes than this, and the sync goes to the sync thread, so that writing goes on meanwhile. Below, the
+ *  writer syncs itself: a single append that waits saves a hop between threads. */
+const SYNC_SELF_BYTES_MAX = 256 * 1024
+
+export interface WriterLoopOptions {
+  memory: SharedMemory
+  writer: number
+  fs: FileSystem
+  control: MessagePort
+  sync: MessagePort
+}
+
+/**
+ * The segment writer's thread: takes every published batch of every lane that leads to it, writes what belongs to one
+ * partition with one call, settles, and sleeps on its doorbell when there is nothing. It never waits for a producer.
+ */
+export class WriterLoop {
+  readonly #options: WriterLoopOptions
+  readonly #memory: SharedMemory
+  readonly #at: number
+  readonly #partitions = new Map<number, PartitionWriter>()
+  readonly #lanes = new Map<number, WriterLane>()
+  readonly #context: PartitionWriterContext
+  #controlSeen = 0
+  #stopId: number | undefined
+
+  constructor(options: WriterLoopOptions) {
+    const { memory, writer, fs } = options
+    this.#options = options
+    this.#memory = memory
+    this.#at = writerAt(writer)
+    const countersAt = (this.#at + WRITER_COUNTERS_AT) >>> 1
+    this.#context = {
+      memory,
+      writer,
+      fs,
+      lanes: new LaneTable(memory, writer),
+      laneOf: (lane) => this.#lane(lane),
+      onRolled: (slot, segment) => this.#tellSync({ type: 'rolled', slot, segment }),
+      onPoisoned: (assignment) => this.#watch(assignment),
+      count: (counter, by) => {
+        memory.doubles[countersAt + counter] += by
+      },
+    }
+  }
+
+  /** Goes on with the partitions of a writer that died: what it had accepted is written, once. */
+  resume(assignments: readonly PartitionAssignment[]): void {
+    for (const lane of openLanes(this.#memory, this.#options.writer)) finishMove(this.#memory.words, lane)
+    for (const assignment of assignments) {
+      Atomics.store(this.#memory.words, partitionAt(assignment.slot) + PARTITION_SEALED_AT, 0)
+      this.#open(assignment, true)
+    }
+    // The dead writer may have taken ready bits without having taken the lanes.
+    for (const lane of openLanes(this.#memory, this.#options.writer)) this.#setReady(lane)
+  }
+
+  /** Returns when the host said `stop` and all that was accepted is settled. */
+  run(): void {
+    const { words } = this.#memory
+    const hasWork = (): boolean => this.#hasReady() || this.#hasControl()
+    for (;;) {
+      if (this.#hasControl()) this.#receive()
+      const didWork = this.#pass()
+      if (didWork) continue
+      if (this.#stopId !== undefined) break
+      sleepUntilRung(words, this.#at + WRITER_DOORBELL_AT, hasWork)
+    }
+    for (const partition of this.#partitions.values()) this.#finish(partition)
+    this.#tellSync({ type: 'stop' })
+    this.#reply({ id: this.#stopId!, ok: true, cutBytes: 0 })
+  }
+
+  /** Takes and writes what is ready. Returns whether there was anything. */
+  #pass(): boolean {
+    let didWork = false
+    for (let word = 0; word < READY_WORDS; word++) {
+      const at = this.#at + WRITER_READY_AT + word
+      if (Atomics.load(this.#memory.words, at) === 0) continue
+      let bits = Atomics.exchange(this.#memory.words, at, 0)
+      while (bits !== 0) {
+        const bit = 31 - Math.clz32(bits & -bits)
+        bits &= bits - 1
+        this.#take(word * 32 + bit)
+        didWork = true
+      }
+    }
+    if (!didWork) return false
+    for (const partition of this.#partitions.values()) {
+      if (!partition.isDirty) continue
+      partition.writeOut()
+      this.#settle(partition)
+    }
+    return true
+  }
+
+  #take(id: number): void {
+    const at = laneAt(id)
+    if (Atomics.load(this.#memory.words, at + LANE_STATE_AT) !== LANE_OPEN) return
+    const lane = this.#lane(id)
+    this.#partitions.get(lane.slot)?.take(lane)
+  }
+
+  #lane(id: number): WriterLane {
+    let lane = this.#lanes.get(id)
+    if (lane === undefined || lane.life !== this.#memory.words[laneAt(id) + LANE_LIFE_AT]) {
+      lane = new WriterLane(this.#memory, id)
+      this.#lanes.set(id, lane)
+    }
+    return lane
+  }
+
+  /** Sees to it that what was written is acknowledged: here and now, or by the sync thread. */
+  #settle(partition: PartitionWriter): void {
+    partition.noteAcknowledged()
+    if (!partition.tryHold()) return
+    if (partition.syncNeeded) {
+      const isAlone = !this.#hasReady() && partition.unsyncedBytes <= SYNC_SELF_BYTES_MAX && !partition.hasUnsealed
+      if (!isAlone) {
+        this.#giveToSyncThread(partition)
+        return
+      }
+    }
+    partition.syncAndAcknowledge()
+  }
+
+  #giveToSyncThread(partition: PartitionWriter): void {
+    partition.syncNeeded = false
+    partition.unsyncedBytes = 0
+    Atomics.store(this.#memory.words, partitionAt(partition.slot) + PARTITION_SYNC_WANTED_AT, 1)
+    ring(this.#memory.words, this.#at + WRITER_SYNC_DOORBELL_AT)
+  }
+
+  #hasReady(): boolean {
+    const { words } = this.#memory
+    for (let word = 0; word < READY_WORDS; word++) {
+      if (Atomics.load(words, this.#at + WRITER_READY_AT + word) !== 0) return true
+    }
+    return false
+  }
+
+  #setReady(lane: number): void {
+    Atomics.or(this.#memory.words, this.#at + WRITER_READY_AT + (lane >>> 5), 1 << (lane & 31))
+  }
+
+  #hasControl(): boolean {
+    return Atomics.load(this.#memory.words, this.#at + WRITER_CONTROL_AT) !== this.#controlSeen
+  }
+
+  #receive(): void {
+    this.#controlSeen = Atomics.load(this.#memory.words, this.#at + WRITER_CONTROL_AT)
+    for (const partition of this.#partitions.values()) this.#poisonIfSyncFailed(partition)
+    const { control } = this.#options
+    for (let received = receiveMessageOnPort(control); received; received = receiveMessageOnPort(control)) {
+      this.#handle(received.message as WriterRequest)
+    }
+  }
+
+  #poisonIfSyncFailed(partition: PartitionWriter): void {
+    if (!partition.hasSyncFailed) return
+    const errno = this.#memory.words[partitionAt(partition.slot) + PARTITION_SYNC_ERROR_AT]
+    partition.poison('sync', { code: getSystemErrorName(-errno) })
+  }
+
+  #handle(request: WriterRequest): void {
+    if (request.type === 'stop') {
+      this.#stopId = request.id
+      return
+    }
+    try {
+      const cutBytes = request.type === 'open' ? this.#open(request.assignment, false) : this.#close(request.slot)
+      this.#reply({ id: request.id, ok: true, cutBytes })
+    } catch (error) {
+      this.#reply({ id: request.id, ok: false, error: encodeError(error) })
+    }
+  }
+
+  #open(assignment: PartitionAssignment, resume: boolean): number {
+    const partition = new PartitionWriter(this.#context, assignment)
+    const cutBytes = partition.open(resume)
+    this.#partitions.set(assignment.slot, partition)
+    this.#watch(assignment)
+    return cutBytes
+  }
+
+  #watch({ slot, directory, durability }: PartitionAssignment): void {
+    this.#tellSync({ type: 'watch', slot, directory, durability })
+  }
+
+  #close(slot: number): number {
+    const partition = this.#partitions.get(slot)
+    if (partition === undefined) return 0
+    this.#pass()
+    this.#finish(partition)
+    this.#partitions.delete(slot)
+    this.#tellSync({ type: 'release', slot })
+    return 0
+  }
+
+  /** Settles what a partition still has in hand and closes its files. */
+  #finish(partition: PartitionWriter): void {
+    this.#poisonIfSyncFailed(partition)
+    partition.hold()
+    partition.requireSyncAtClose()
+    if (partition.syncNeeded && partition.hasUnsealed) {
+      this.#giveToSyncThread(partition)
+      partition.hold()
+    }
+    partition.syncAndAcknowledge()
+    partition.close()
+  }
+
+  #tellSync(message: SyncMessage): void {
+    this.#options.sync.postMessage(message)
+    Atomics.add(this.#memory.words, this.#at + WRITER_SYNC_CONTROL_AT, 1)
+    ring(this.#memory.words, this.#at + WRITER_SYNC_DOORBELL_AT)
+  }
+
+  #reply(reply: WriterReply): void {
+    this.#options.control.postMessage(reply)
+  }
+}

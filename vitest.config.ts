@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['packages/*/test/**/*.test.ts', 'examples/**/*.test.ts', 'scripts/**/*.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**'],
+    // Tests start worker threads of their own, so each file gets a process.
+    pool: 'forks',
+    // Each file keeps several threads busy already; more files at once only make waits look like failures.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    passWithNoTests: true,
+    reporters: ['default', 'json'],
+    outputFile: { json: process.env['WALRUS_TEST_RESULTS'] ?? 'node_modules/.cache/vitest-results.json' },
+    // What is tested is what is published: Node itself loads the built files, once per process, in tests as in workers.
+    server: { deps: { external: [/\/(packages\/[^/]+|bench|examples)\/dist\//] } },
+  },
+})
