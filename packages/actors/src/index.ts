@@ -1,1 +1,9 @@
-export {}
+export { type Codec, type Durability, isWalrusError, type RecoveryMode, type TopicConfig, WalrusError, type WalrusErrorCode } from '@walrus-log/core'
+export type { WriterEvent } from './actor/supervised-writer.js'
+export type { Batch, LogRecord } from './log/batch.js'
+export type { PartitionStats, TopicStats } from './log/log-client.js'
+export type { OpenOptions, ProducerOptions, ReadOptions, RecordOptions, TopicOptions } from './log/options.js'
+export type { Ack, Producer } from './log/producer.js'
+export type { LatencyStats, WalrusStats, WriterStats } from './log/stats.js'
+export type { Topic } from './log/topic.js'
+export { Walrus, type WalrusHandle } from './log/walrus.js'

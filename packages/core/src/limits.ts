@@ -1,5 +1,11 @@
 import { assert } from './errors.js'
-import { BATCH_HEADER_BYTES, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format/layout.js'
+import {
+  BATCH_HEADER_BYTES,
+  INDEX_ENTRY_BYTES,
+  INDEX_HEADER_BYTES,
+  RECORD_HEADER_BYTES,
+  SEGMENT_HEADER_BYTES,
+} from './format/layout.js'
 
 /** A segment is cut at this size unless the topic says otherwise: large enough that a roll (a file, a seal) is rare
  *  at 2 GB/s, small enough that retention frees space in useful steps. */
@@ -22,6 +28,10 @@ export const OFFSET_MAX = Number.MAX_SAFE_INTEGER
 
 /** Distance in file bytes between two entries of a segment's index: one `pread` of this size finds any record. */
 export const INDEX_INTERVAL_BYTES = 64 * 1024
+
+/** The index of the largest segment; a larger file is none, and is not read into memory. */
+export const INDEX_BYTES_MAX =
+  INDEX_HEADER_BYTES + INDEX_ENTRY_BYTES * (Math.floor(SEGMENT_BYTES_MAX / INDEX_INTERVAL_BYTES) + 1)
 
 /** The open segment's file is given its size this far ahead, so that a sync has no size to journal. */
 export const PREALLOCATE_BYTES = 64 * 1024 * 1024

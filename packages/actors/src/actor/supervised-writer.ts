@@ -20,6 +20,7 @@ import {
   SYNC_IDLE,
   WRITER_CONTROL_AT,
   WRITER_DOORBELL_AT,
+  WRITER_FAILED_AT,
   writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
@@ -60,6 +61,8 @@ interface Pending {
  */
 export class SupervisedWriter {
   readonly writer: number
+  /** Partitions that it holds or is about to open. */
+  load = 0
   readonly assignments = new Map<number, PartitionAssignment>()
   readonly #options: SupervisedWriterOptions
   readonly #pending = new Map<number, Pending>()
@@ -84,14 +87,21 @@ export class SupervisedWriter {
 
   /** Opens a partition in the writer's thread. Resolves to the bytes that recovery cut. */
   async open(assignment: PartitionAssignment): Promise<number> {
-    const cutBytes = await this.#request((id) => ({ type: 'open', id, assignment }))
-    this.assignments.set(assignment.slot, assignment)
-    return cutBytes
+    this.load++
+    try {
+      const cutBytes = await this.#request((id) => ({ type: 'open', id, assignment }))
+      this.assignments.set(assignment.slot, assignment)
+      return cutBytes
+    } catch (error) {
+      this.load--
+      throw error
+    }
   }
 
   async close(slot: number): Promise<void> {
     await this.#request((id) => ({ type: 'close', id, slot }))
     this.assignments.delete(slot)
+    this.load--
   }
 
   /** Lets the writer settle all that was accepted, and ends its threads. */
@@ -172,6 +182,7 @@ export class SupervisedWriter {
   /** Refuses everything that its lanes hold, so that nobody waits for a writer that does not come back. */
   #giveUp(end: ThreadEnd): void {
     this.#hasFailed = true
+    Atomics.store(this.#options.memory.words, writerAt(this.writer) + WRITER_FAILED_AT, 1)
     this.refuseAll(encodeRefusal('writer'))
     this.#options.onEvent({ type: 'writer-failed', writer: this.writer, error: end.error })
     for (const { reject } of this.#pending.values()) {

@@ -38,6 +38,18 @@ export function sleepUntilRung(words: Int32Array, at: number, hasWork: () => boo
   Atomics.store(words, at, DOORBELL_AWAKE)
 }
 
+/**
+ * The same on a bell whose owner is an event loop that may have armed it: afterwards the loop is told that the bell is
+ * no longer announced, and arms it again.
+ */
+export function blockUntilRung(words: Int32Array, at: number, hasWork: () => boolean, timeoutMs?: number): void {
+  assert(!isMainThread, 'the main thread never blocks')
+  Atomics.store(words, at, DOORBELL_SLEEPING)
+  if (!hasWork()) Atomics.wait(words, at, DOORBELL_SLEEPING, timeoutMs)
+  Atomics.store(words, at, DOORBELL_AWAKE)
+  notifyAll(words, at)
+}
+
 /** Blocks until the word is no longer `value`. For threads that may block. Returns false when `timeoutMs` ran out. */
 export function blockWhile(words: Int32Array, at: number, value: number, timeoutMs?: number): boolean {
   assert(!isMainThread, 'the main thread never blocks')

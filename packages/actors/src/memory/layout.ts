@@ -21,8 +21,10 @@ export const HEADER_STATE_AT = 1
 export const STATE_OPEN = 0
 export const STATE_CLOSING = 1
 export const STATE_CLOSED = 2
-/** Incremented by a client that changed its slot and wants the host to look. Its doorbell is the host client's. */
+/** Incremented by a client that opened its slot; it then rings the host's doorbell. */
 export const HEADER_ATTACH_SIGNAL_AT = 2
+/** Number of the host's own client slot. */
+export const HOST_CLIENT = 0
 
 // Doorbell: one word, see `lane/doorbell.ts`.
 export const DOORBELL_AWAKE = 0
@@ -38,6 +40,8 @@ export const WRITER_SYNC_DOORBELL_AT = LINE_WORDS
 export const WRITER_CONTROL_AT = 2 * LINE_WORDS
 /** Incremented by whoever opens a lane to this writer. */
 export const WRITER_LANES_CHANGED_AT = 2 * LINE_WORDS + 1
+/** 1: the writer died too often and is not started again. Written by the host. */
+export const WRITER_FAILED_AT = 2 * LINE_WORDS + 2
 /** Incremented by the writer behind each message to the sync thread. */
 export const WRITER_SYNC_CONTROL_AT = 3 * LINE_WORDS
 /** Doubles, written by the writer thread only (statistics: a reader may see the one before). */

@@ -6,9 +6,9 @@ import { systemErrorCode, WalrusError } from '@walrus-log/core'
  * What became of a batch, as the number in its acknowledgement slot: an offset, or a negative number that packs why it
  * was refused. Errors cross threads this way because a slot is written and read without a message.
  */
-export type RefusalKind = 'write' | 'sync' | 'open' | 'writer' | 'closed'
+export type RefusalKind = 'write' | 'sync' | 'open' | 'writer' | 'closed' | 'deleted'
 
-const KINDS: readonly RefusalKind[] = ['write', 'sync', 'open', 'writer', 'closed']
+const KINDS: readonly RefusalKind[] = ['write', 'sync', 'open', 'writer', 'closed', 'deleted']
 const KIND_BITS = 8
 
 export function encodeRefusal(kind: RefusalKind, error?: unknown): number {
@@ -27,6 +27,7 @@ export function decodeRefusal(outcome: number, where: string): WalrusError {
     return new WalrusError('WRITER_FAILED', `the writer of ${where} failed too often and is not started again; close the log, look at the cause in its events, and open it anew`)
   }
   if (kind === 'closed') return new WalrusError('CLOSED', `the log was closed before ${where} could take the record`)
+  if (kind === 'deleted') return new WalrusError('UNKNOWN_TOPIC', `the topic of ${where} was deleted; create it again`)
   if (name === 'ENOSPC' || name === 'EDQUOT') {
     return new WalrusError('DISK_FULL', `the disk has no room for ${where}; free some, then send the record again`, { cause })
   }

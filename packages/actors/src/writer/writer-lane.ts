@@ -19,6 +19,7 @@ import {
   LANE_PARTITION_AT,
   LANE_RING_AT,
   LANE_RING_BYTES_AT,
+  LANE_SETTLED_AT,
   LANE_TAIL_AT,
   LANE_WRITTEN_AT,
   laneAt,
@@ -130,6 +131,12 @@ export class WriterLane {
       this.#memory.chunks.give(this.references[index], this.references[index + 1])
     }
     this.references.length = 0
+    ring(this.#memory.words, this.#clientDoorbellAt)
+  }
+
+  /** Settles all that was released, where no partition does it. */
+  settleAll(): void {
+    Atomics.store(this.#memory.words, this.#at + LANE_SETTLED_AT, this.#taken)
     ring(this.#memory.words, this.#clientDoorbellAt)
   }
 }

@@ -23,6 +23,7 @@ import {
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { encodeError } from '../message/error-codec.js'
 import type { PartitionAssignment, SyncMessage, WriterReply, WriterRequest } from './messages.js'
+import { encodeRefusal } from './outcome.js'
 import { PartitionWriter, type PartitionWriterContext } from './partition-writer.js'
 import { LaneTable, openLanes } from './settlement.js'
 import { finishMove, WriterLane } from './writer-lane.js'
@@ -127,7 +128,17 @@ export class WriterLoop {
     const at = laneAt(id)
     if (Atomics.load(this.#memory.words, at + LANE_STATE_AT) !== LANE_OPEN) return
     const lane = this.#lane(id)
-    this.#partitions.get(lane.slot)?.take(lane)
+    const partition = this.#partitions.get(lane.slot)
+    if (partition !== undefined) partition.take(lane)
+    else this.#refuse(lane)
+  }
+
+  /** Nobody holds the partition any more: what still comes for it is refused, so that its senders do not wait. */
+  #refuse(lane: WriterLane): void {
+    lane.reader.look()
+    for (let at = lane.reader.next(); at >= 0; at = lane.reader.next()) lane.setOutcome(encodeRefusal('deleted'))
+    lane.release()
+    lane.settleAll()
   }
 
   #lane(id: number): WriterLane {

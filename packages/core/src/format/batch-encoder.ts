@@ -1,3 +1,4 @@
+import { assert } from '../errors.js'
 import { closeBatch } from './batch.js'
 import { BATCH_HEADER_BYTES } from './layout.js'
 import { type RawRecord, rawRecordBytes, writeRecord } from './record.js'
@@ -34,7 +35,8 @@ export function encodeBatchInto(
   records: readonly RawRecord[],
   origin: BatchOrigin,
 ): number {
-  const timestampFirst = records[0]?.timestamp ?? origin.timestampMs
+  assert(records.length > 0, 'a batch has a record')
+  const timestampFirst = records[0].timestamp ?? origin.timestampMs
   let timestampMax = timestampFirst
   let next = at + BATCH_HEADER_BYTES
   for (const record of records) {

@@ -22,6 +22,7 @@ import {
   BATCH_STAMP_CHECK_TO,
   BATCH_TIMESTAMP_FIRST_AT,
   BATCH_TIMESTAMP_MAX_AT,
+  RECORD_HEADER_BYTES,
 } from './layout.js'
 import { type Region, readU64, writeU64 } from './region.js'
 
@@ -100,7 +101,7 @@ export const batchAcknowledgedOffset = (region: Region, at: number): number =>
 export type BatchCheck = 'sound' | 'zeros' | 'torn' | 'bad-header' | 'bad-checksum'
 
 /**
- * Whether the header at `at` is whole: its stamp's check holds, and its length is one that a batch can have.
+ * Whether the header at `at` is whole: its stamp's check holds, and its numbers are those that a batch can have.
  * `available` bytes are there from `at` on; `sound` says nothing yet of the records behind it.
  */
 export function checkBatchHeader(region: Region, at: number, available: number): BatchCheck {
@@ -113,7 +114,11 @@ export function checkBatchHeader(region: Region, at: number, available: number):
     return 'bad-header'
   const length = u32[(at + BATCH_LENGTH_AT) >>> 2]
   if (length < BATCH_HEADER_BYTES || length > BATCH_BYTES_MAX || (length & 7) !== 0) return 'bad-header'
-  if (batchBaseOffset(region, at) > OFFSET_MAX) return 'bad-header'
+  // The count moves offsets: one that its bytes cannot hold is refused before any checksum of the body is looked at.
+  const recordCount = u32[(at + BATCH_RECORD_COUNT_AT) >>> 2]
+  if (recordCount === 0 || recordCount * RECORD_HEADER_BYTES > length - BATCH_HEADER_BYTES) return 'bad-header'
+  const baseOffset = batchBaseOffset(region, at)
+  if (baseOffset + recordCount > OFFSET_MAX || batchAcknowledgedOffset(region, at) > baseOffset) return 'bad-header'
   return 'sound'
 }
 

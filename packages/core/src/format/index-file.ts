@@ -1,4 +1,5 @@
 import { WalrusError } from '../errors.js'
+import { INDEX_BYTES_MAX, OFFSET_MAX, SEGMENT_BYTES_MAX } from '../limits.js'
 import { checksum } from './checksum.js'
 import {
   FORMAT_VERSION,
@@ -14,11 +15,13 @@ import {
   INDEX_MAGIC,
   INDEX_MAGIC_AT,
   INDEX_RECORD_COUNT_AT,
+  INDEX_RESERVED_AT,
   INDEX_SEALED_MS_AT,
   INDEX_SEGMENT_ID_AT,
   INDEX_TIMESTAMP_FIRST_AT,
   INDEX_TIMESTAMP_MAX_AT,
   INDEX_VERSION_AT,
+  SEGMENT_HEADER_BYTES,
 } from './layout.js'
 import { Region, readU64, writeU64 } from './region.js'
 
@@ -80,6 +83,7 @@ export function encodeIndex(index: SegmentIndex): Uint8Array {
 
 /** Decodes a whole index file. Throws `FORMAT_VERSION` or `SEGMENT_CORRUPT`, naming `file`. */
 export function decodeIndex(bytes: Uint8Array, file: string): SegmentIndex {
+  if (bytes.length > INDEX_BYTES_MAX) throw corrupt(file, 'is not a whole index file')
   const region = Region.allocate(bytes.length)
   region.u8.set(bytes)
   const entryCount = region.u32[INDEX_ENTRY_COUNT_AT >>> 2] ?? 0
@@ -92,10 +96,12 @@ export function decodeIndex(bytes: Uint8Array, file: string): SegmentIndex {
   const found = checksum(region, 0, size)
   if (expected !== found) throw corrupt(file, `has checksum ${hex(found)}, ${hex(expected)} expected`)
   const version = region.u32[INDEX_VERSION_AT >>> 2]
-  if (version !== FORMAT_VERSION) {
+  let reserved = 0
+  for (let byte = INDEX_RESERVED_AT; byte < INDEX_CHECK_AT; byte++) reserved |= region.u8[byte]
+  if (version !== FORMAT_VERSION || reserved !== 0) {
     throw new WalrusError(
       'FORMAT_VERSION',
-      `${file} has index format ${version}, this version reads ${FORMAT_VERSION}; open it with the version that wrote it`,
+      `${file} has index format ${version}${reserved === 0 ? '' : ' with unknown fields'}, this version reads ${FORMAT_VERSION}; open it with the version that wrote it`,
       { file },
     )
   }
@@ -106,7 +112,7 @@ export function decodeIndex(bytes: Uint8Array, file: string): SegmentIndex {
     entries[entry * INDEX_ENTRY_NUMBERS + 1] = readU64(region, at + 8)
     entries[entry * INDEX_ENTRY_NUMBERS + 2] = region.f64[(at + 16) >>> 3]
   }
-  return {
+  const index = {
     segmentId: region.u32[INDEX_SEGMENT_ID_AT >>> 2],
     baseOffset: readU64(region, INDEX_BASE_OFFSET_AT),
     recordCount: readU64(region, INDEX_RECORD_COUNT_AT),
@@ -119,6 +125,23 @@ export function decodeIndex(bytes: Uint8Array, file: string): SegmentIndex {
     digest: region.u32[INDEX_DIGEST_AT >>> 2],
     entries,
   }
+  if (!isPossible(index)) throw corrupt(file, 'names places that its segment cannot have')
+  return index
+}
+
+/** Whether a reader may follow the index: all that it names lies inside the segment that it describes. */
+function isPossible({ baseOffset, recordCount, dataBytes, entries }: SegmentIndex): boolean {
+  if (baseOffset + recordCount > OFFSET_MAX || dataBytes < SEGMENT_HEADER_BYTES || dataBytes > SEGMENT_BYTES_MAX) {
+    return false
+  }
+  let offset = baseOffset - 1
+  let position = SEGMENT_HEADER_BYTES - 1
+  for (let entry = 0; entry < entries.length; entry += INDEX_ENTRY_NUMBERS) {
+    if (entries[entry] <= offset || entries[entry + 1] <= position || entries[entry + 1] % 8 !== 0) return false
+    offset = entries[entry]
+    position = entries[entry + 1]
+  }
+  return entries.length === 0 || (offset < baseOffset + recordCount && position < dataBytes)
 }
 
 function corrupt(file: string, what: string): WalrusError {

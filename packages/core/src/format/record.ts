@@ -1,3 +1,4 @@
+import { WalrusError } from '../errors.js'
 import { batchRecordCount, batchTimestampFirst } from './batch.js'
 import {
   BATCH_HEADER_BYTES,
@@ -77,10 +78,20 @@ export function rawRecordBytes(record: RawRecord): number {
   return recordBytes(record.value?.length ?? 0, record.key?.length ?? 0, record.headers?.length ?? 0)
 }
 
-/** Writes a whole record at `at`; room for `rawRecordBytes(record)` is the caller's business. Returns where it ends. */
+/**
+ * Writes a whole record at `at`; room for `rawRecordBytes(record)` is the caller's business. Returns where it ends.
+ * Throws `INVALID_ARGUMENT` for a time too far from the batch's first.
+ */
 export function writeRecord(region: Region, at: number, record: RawRecord, timestampFirst: number): number {
   const { value, key = null, headers = null } = record
   const delta = record.timestamp === undefined ? 0 : record.timestamp - timestampFirst
+  if (delta !== (delta | 0)) {
+    throw new WalrusError(
+      'INVALID_ARGUMENT',
+      `timestamp ${record.timestamp} is not within 24 whole days of ${timestampFirst}, its batch's first; begin another batch`,
+      { field: 'timestamp' },
+    )
+  }
   let next = writeRecordHeader(region, at, value?.length ?? -1, key?.length ?? -1, headers?.length ?? -1, delta)
   for (const part of [key, headers, value]) {
     if (part === null) continue
@@ -144,6 +155,7 @@ export function decodeRecords(region: Region, at: number, length: number): Requi
     })
     next = parts.next
   }
+  if (next !== at + length) throw new RangeError(`${at + length - next} bytes of the batch belong to no record`)
   return records
 }
 

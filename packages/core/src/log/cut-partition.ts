@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
-import { sealSegment } from '../segment/seal.js'
+import { loadIndex, sealSegment } from '../segment/seal.js'
 import { indexFileName, segmentBases, segmentFileName } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
 import type { KnownGood } from './partition-recovery.js'
@@ -12,21 +12,36 @@ import type { KnownGood } from './partition-recovery.js'
  * partition must then take no more writes.
  */
 export function cutPartition(fs: FileSystem, directory: string, durable: KnownGood, nowMs: number): void {
-  const bases = segmentBases(fs.list(directory))
-  // The last first: whatever is left after a failure is a prefix, never a hole.
-  for (const base of bases.reverse()) {
-    if (base <= durable.baseOffset) break
-    const index = path.join(directory, indexFileName(base))
-    if (fs.exists(index)) fs.remove(index)
-    fs.remove(path.join(directory, segmentFileName(base)))
-  }
-  fs.syncDirectory(directory)
+  const behind = segmentBases(fs.list(directory)).filter((base) => base > durable.baseOffset)
+  removeSegments(fs, directory, behind)
   const name = path.join(directory, segmentFileName(durable.baseOffset))
-  if (!fs.exists(name) || fs.exists(path.join(directory, indexFileName(durable.baseOffset)))) return
+  if (!fs.exists(name)) return
+  const index = loadIndex(fs, directory, durable.baseOffset)
+  if (index !== undefined && index.dataBytes <= durable.position) return
   if (durable.position <= SEGMENT_HEADER_BYTES) {
-    fs.remove(name)
-    fs.syncDirectory(directory)
+    removeSegments(fs, directory, [durable.baseOffset])
     return
   }
+  // Sealed beyond the durable point, in the background, before the failure: the seal is taken back.
+  if (index !== undefined) removeIndex(fs, directory, durable.baseOffset)
   sealSegment(fs, directory, { baseOffset: durable.baseOffset, dataBytes: durable.position, index: undefined }, nowMs)
+}
+
+/**
+ * Removes segments whose base offsets are given ascending. The last goes first, so that whatever is left after a failure
+ * is a prefix, never a hole; an index goes before its segment, so that none is ever left to speak for a later file.
+ */
+export function removeSegments(fs: FileSystem, directory: string, bases: readonly number[]): void {
+  for (const base of [...bases].reverse()) {
+    removeIndex(fs, directory, base)
+    fs.remove(path.join(directory, segmentFileName(base)))
+    fs.syncDirectory(directory)
+  }
+}
+
+function removeIndex(fs: FileSystem, directory: string, base: number): void {
+  const index = path.join(directory, indexFileName(base))
+  if (!fs.exists(index)) return
+  fs.remove(index)
+  fs.syncDirectory(directory)
 }

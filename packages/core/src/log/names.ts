@@ -3,12 +3,16 @@ import { NAME_LENGTH_MAX } from '../limits.js'
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/
 
+export function isName(name: unknown): name is string {
+  return typeof name === 'string' && NAME.test(name) && name.length <= NAME_LENGTH_MAX && !name.endsWith('.')
+}
+
 /**
  * Refuses a topic's or namespace's name that is not safe as the name of a directory; names are never cleaned, so that
  * two of them cannot become one.
  */
 export function checkName(kind: 'topic' | 'namespace', name: unknown): asserts name is string {
-  if (typeof name === 'string' && NAME.test(name) && name.length <= NAME_LENGTH_MAX && !name.endsWith('.')) return
+  if (isName(name)) return
   const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : String(name)
   throw new WalrusError(
     'INVALID_ARGUMENT',

@@ -55,6 +55,7 @@ export class PartitionLog {
     const recovered = recoverPartition({
       fs: options.fs,
       directory: options.directory,
+      partition: options.partition,
       mode: options.recovery,
       segmentBytes: options.segmentBytes,
       nowMs: options.now(),
@@ -141,10 +142,10 @@ export class PartitionLog {
     this.#isEntryDurable = true
   }
 
-  /** Ends the open segment and begins the next. Everything staged has been written. */
+  /** Ends the open segment and begins the next; an empty one just stays. Everything staged has been written. */
   roll(): void {
     const full = this.#open
-    if (full === undefined) return
+    if (full === undefined || full.recordCount === 0) return
     const rolled = full.rolled(this.#options.now())
     full.abandon()
     this.#open = undefined

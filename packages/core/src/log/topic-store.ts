@@ -1,10 +1,16 @@
 import path from 'node:path'
 import { WalrusError } from '../errors.js'
 import { FORMAT_VERSION } from '../format/layout.js'
-import { SEGMENT_BYTES_DEFAULT, SEGMENT_ENTRIES_DEFAULT } from '../limits.js'
+import {
+  PARTITIONS_MAX,
+  SEGMENT_BYTES_DEFAULT,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_BYTES_MIN,
+  SEGMENT_ENTRIES_DEFAULT,
+} from '../limits.js'
 import { TEMPORARY_SUFFIX } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
-import { checkName } from './names.js'
+import { checkName, isName } from './names.js'
 
 export type Codec = 'bytes' | 'utf8' | 'json' | 'msgpack'
 
@@ -43,7 +49,8 @@ export class TopicStore {
     if (!this.#fs.exists(this.#directory)) return []
     const topics: TopicConfig[] = []
     for (const name of this.#fs.list(this.#directory).sort()) {
-      if (this.#fs.exists(path.join(this.#directory, name, CONFIG_FILE))) topics.push(this.get(name))
+      // What no topic can be called, such as the rest of a deletion, is none.
+      if (isName(name) && this.#fs.exists(path.join(this.#directory, name, CONFIG_FILE))) topics.push(this.get(name))
     }
     return topics
   }
@@ -68,7 +75,7 @@ export class TopicStore {
     }
   }
 
-  /** Opens or creates. A different partition count or codec is `TOPIC_MISMATCH`; other settings that are given are kept. */
+  /** Opens or creates. Throws `INVALID_ARGUMENT` for settings that cannot be. A different partition count or codec is `TOPIC_MISMATCH`; other settings that are given are kept. */
   open(name: string, request: TopicRequest, defaults: { durability: Durability }, nowMs: number): TopicConfig {
     checkName('topic', name)
     const directory = path.join(this.#directory, name)
@@ -84,6 +91,7 @@ export class TopicStore {
         createdMs: nowMs,
         ...given,
       }
+      checkConfig(config)
       this.#fs.makeDirectory(directory)
       this.#write(directory, config)
       return config
@@ -99,6 +107,7 @@ export class TopicStore {
       )
     }
     const config = { ...existing, ...given }
+    checkConfig(config)
     if (JSON.stringify(config) !== JSON.stringify(existing)) this.#write(directory, config)
     return config
   }
@@ -143,16 +152,19 @@ export class TopicStore {
 }
 
 function parseConfig(name: string, file: string, bytes: Uint8Array): TopicConfig {
+  const corrupt = (cause?: unknown): WalrusError =>
+    new WalrusError('SEGMENT_CORRUPT', `${file} is not the JSON that this program wrote; restore it from a copy`, {
+      cause,
+      file,
+      position: 0,
+    })
   let parsed: Partial<TopicConfig> & { version?: number }
   try {
     parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {
-    throw new WalrusError(
-      'SEGMENT_CORRUPT',
-      `${file} is not the JSON that this program wrote; restore it from a copy`,
-      { cause, file, position: 0 },
-    )
+    throw corrupt(cause)
   }
+  if (typeof parsed !== 'object' || parsed === null) throw corrupt()
   const { version, ...config } = parsed
   if (version !== FORMAT_VERSION) {
     throw new WalrusError(
@@ -161,5 +173,39 @@ function parseConfig(name: string, file: string, bytes: Uint8Array): TopicConfig
       { file },
     )
   }
+  if (wrongField(config) !== undefined) throw corrupt()
   return { ...(config as TopicConfig), name }
+}
+
+const CODECS: readonly unknown[] = ['bytes', 'utf8', 'json', 'msgpack'] satisfies Codec[]
+
+/** Name of the first setting that no topic can have. */
+function wrongField(config: Partial<TopicConfig>): keyof TopicConfig | undefined {
+  const { partitions, codec, durability, segmentBytes, segmentEntries } = config
+  if (!isWithin(partitions, 1, PARTITIONS_MAX)) return 'partitions'
+  if (!CODECS.includes(codec)) return 'codec'
+  if (!isDurability(durability)) return 'durability'
+  if (!isWithin(segmentBytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)) return 'segmentBytes'
+  if (!isWithin(segmentEntries, 1, Number.MAX_SAFE_INTEGER)) return 'segmentEntries'
+  return undefined
+}
+
+function isWithin(value: unknown, min: number, max: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max
+}
+
+function isDurability(value: unknown): boolean {
+  if (value === 'none' || value === 'os' || value === 'disk') return true
+  const everyMs = (value as { everyMs?: unknown } | null | undefined)?.everyMs
+  return typeof everyMs === 'number' && everyMs > 0 && Number.isFinite(everyMs)
+}
+
+function checkConfig(config: TopicConfig): void {
+  const field = wrongField(config)
+  if (field === undefined) return
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `topic ${JSON.stringify(config.name)} cannot have ${field} ${JSON.stringify(config[field])}; see TopicConfig for what it takes`,
+    { field },
+  )
 }

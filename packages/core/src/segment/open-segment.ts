@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { assert } from '../errors.js'
 import { batchLength, batchRecordCount, stampBatch } from '../format/batch.js'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { Region } from '../format/region.js'
@@ -85,6 +86,8 @@ export class OpenSegment {
 
   /** Gives the batch at `at` its offset and counts it in; its bytes have to be written by the next `writeStaged`. */
   stage(region: Region, at: number, acknowledgedOffset: number, leaseEpoch: number): void {
+    assert(batchRecordCount(region, at) > 0, 'a staged batch has a record')
+    assert(acknowledgedOffset <= this.offsetStaged, 'acknowledgedOffset <= offsetStaged')
     stamp.baseOffset = this.offsetStaged
     stamp.acknowledgedOffset = acknowledgedOffset
     stamp.leaseEpoch = leaseEpoch
@@ -113,6 +116,7 @@ export class OpenSegment {
 
   /** What `sealSegment` needs to seal it; nothing may be staged afterwards. */
   rolled(sealedMs: number): RolledSegment {
+    assert(this.positionWritten === this.positionStaged, 'positionWritten === positionStaged before a roll')
     const { baseOffset, segmentId } = this.header
     const dataBytes = this.positionWritten
     return { baseOffset, dataBytes, index: this.#builder?.finish({ segmentId, baseOffset, dataBytes, sealedMs }) }

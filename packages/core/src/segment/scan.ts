@@ -7,8 +7,9 @@ import {
   batchRecordCount,
   batchSegmentId,
   checkBatch,
+  checkBatchHeader,
 } from '../format/batch.js'
-import { BATCH_HEADER_BYTES, BATCH_MAGIC } from '../format/layout.js'
+import { ALIGNMENT_BYTES, BATCH_HEADER_BYTES, BATCH_MAGIC, SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { Region } from '../format/region.js'
 import { READ_CHUNK_BYTES } from '../limits.js'
 import type { OpenFile } from '../storage/file-system.js'
@@ -29,8 +30,15 @@ export interface ScanResult {
   offsetNext: number
   /** Undefined: behind the run there is nothing but the file's end or zeros. */
   damage?: Damage
-  /** Whole batches of this segment behind the damage, and the highest offset that any of them knew as acknowledged. */
-  later: { batchCount: number; positionFirst: number; offsetFirst: number; acknowledgedOffset: number }
+  later: LaterBatches
+}
+
+/** Whole batches of a segment behind damage, and the highest offset that any of them knew as acknowledged. */
+export interface LaterBatches {
+  batchCount: number
+  positionFirst: number
+  offsetFirst: number
+  acknowledgedOffset: number
 }
 
 export interface ScanOptions {
@@ -79,31 +87,46 @@ export function scanSegment(options: ScanOptions): ScanResult {
     result.offsetNext += batchRecordCount(region, at)
     result.position += batchLength(region, at)
   }
-  scanLater(window, result, options)
+  // A sound batch with a later offset than expected is itself the first of those behind the damage.
+  const from = result.damage.reason === 'wrong-offset' ? result.position : result.position + ALIGNMENT_BYTES
+  result.later = findLater(window, from, segmentId, result.offsetNext, options.onLaterBatch)
   return result
 }
 
-/** Looks at every aligned byte behind the damage for a whole batch of the same segment. */
-function scanLater(window: ScanWindow, result: ScanResult, options: ScanOptions): void {
-  const { later } = result
-  let position = result.position + 8
-  for (;;) {
+/**
+ * Looks for whole batches in a file that cannot be read from its beginning, or is of interest only as a witness: those
+ * of the segment (of any, where its header is lost) from `offset` on.
+ */
+export function findBatches(file: OpenFile, segmentId: number | undefined, offset: number): LaterBatches {
+  return findLater(new ScanWindow(file), SEGMENT_HEADER_BYTES, segmentId, offset, undefined)
+}
+
+/** Tries every aligned byte from `from` on. The segment's id comes before the checksum of a body, so that bytes that
+ *  merely look like batches cost little. */
+function findLater(
+  window: ScanWindow,
+  from: number,
+  segmentId: number | undefined,
+  offset: number,
+  onBatch: ScanOptions['onLaterBatch'],
+): LaterBatches {
+  const later: LaterBatches = { batchCount: 0, positionFirst: -1, offsetFirst: -1, acknowledgedOffset: 0 }
+  for (let position = from; ; ) {
     const found = window.findMagic(position)
-    if (found === undefined) return
+    if (found === undefined) return later
     position = found
-    const sound = window.checkAt(position) === 'sound'
-    const { region, at } = window
-    if (!sound || batchSegmentId(region, at) !== options.segmentId || batchBaseOffset(region, at) < result.offsetNext) {
-      position += 8
+    if (!window.mayBegin(position, segmentId, offset) || window.checkAt(position) !== 'sound') {
+      position += ALIGNMENT_BYTES
       continue
     }
+    const { region, at } = window
     if (later.batchCount === 0) {
       later.positionFirst = position
       later.offsetFirst = batchBaseOffset(region, at)
     }
     later.batchCount++
     later.acknowledgedOffset = Math.max(later.acknowledgedOffset, batchAcknowledgedOffset(region, at))
-    options.onLaterBatch?.(region, at, position)
+    onBatch?.(region, at, position)
     position += batchLength(region, at)
   }
 }
@@ -131,16 +154,25 @@ class ScanWindow {
     return check
   }
 
+  /** Whether a batch of that segment, at or behind that offset, seems to begin at `position`, by its header alone. */
+  mayBegin(position: number, segmentId: number | undefined, offset: number): boolean {
+    this.#need(position, BATCH_HEADER_BYTES)
+    if (checkBatchHeader(this.region, this.at, this.#available) !== 'sound') return false
+    if (segmentId !== undefined && batchSegmentId(this.region, this.at) !== segmentId) return false
+    return batchBaseOffset(this.region, this.at) >= offset
+  }
+
   /** First aligned position from `from` on where a batch may begin. */
   findMagic(from: number): number | undefined {
     for (let position = from; ; ) {
       this.#need(position, BATCH_HEADER_BYTES)
       if (this.#available < BATCH_HEADER_BYTES) return undefined
       const last = this.at + this.#available - BATCH_HEADER_BYTES
-      for (let at = this.at; at <= last; at += 8) {
+      for (let at = this.at; at <= last; at += ALIGNMENT_BYTES) {
         if (batchMagic(this.region, at) === BATCH_MAGIC) return position + (at - this.at)
       }
-      position += last - this.at + 8 - ((last - this.at) % 8)
+      // The last whole header that is in memory has been looked at: go on one aligned step behind it.
+      position += last - this.at + ALIGNMENT_BYTES - ((last - this.at) % ALIGNMENT_BYTES)
     }
   }
 
@@ -156,7 +188,7 @@ class ScanWindow {
   }
 
   get #available(): number {
-    return Math.max(this.#position + this.#bytes - (this.#position + this.at), 0)
+    return Math.max(this.#bytes - this.at, 0)
   }
 
   /** Brings [position, position + bytes) into memory, as far as the file has it, and points `at` there. */

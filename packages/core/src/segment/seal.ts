@@ -4,6 +4,7 @@ import { decodeIndex, encodeIndex, type SegmentIndex } from '../format/index-fil
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { Region } from '../format/region.js'
 import { decodeSegmentHeader, type SegmentHeader } from '../format/segment-header.js'
+import { INDEX_BYTES_MAX } from '../limits.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { IndexBuilder } from './index-builder.js'
 import { scanSegment } from './scan.js'
@@ -25,7 +26,9 @@ export interface RolledSegment {
 export function sealSegment(fs: FileSystem, directory: string, rolled: RolledSegment, nowMs: number): SegmentIndex {
   const file = fs.open(path.join(directory, segmentFileName(rolled.baseOffset)), 'write')
   try {
-    if (file.size() !== rolled.dataBytes) file.truncate(rolled.dataBytes)
+    const size = file.size()
+    if (size < rolled.dataBytes) throw shorter(directory, rolled, size)
+    if (size > rolled.dataBytes) file.truncate(rolled.dataBytes)
     file.sync()
     const index = rolled.index ?? buildIndex(file, directory, rolled, nowMs)
     publishIndex(fs, directory, index)
@@ -41,7 +44,8 @@ export function loadIndex(fs: FileSystem, directory: string, baseOffset: number)
   if (!fs.exists(name)) return undefined
   const file = fs.open(name, 'read')
   try {
-    const bytes = new Uint8Array(file.size())
+    // One byte more than an index can have is enough for the decoder to refuse it.
+    const bytes = new Uint8Array(Math.min(file.size(), INDEX_BYTES_MAX + 1))
     file.read(bytes, 0, bytes.length, 0)
     return decodeIndex(bytes, name)
   } finally {
@@ -85,11 +89,7 @@ function buildIndex(file: OpenFile, directory: string, rolled: RolledSegment, se
       onBatch: (region, at, position) => builder.add(region, at, position),
     })
   if (header === undefined || scan?.position !== rolled.dataBytes) {
-    throw new WalrusError(
-      'SEGMENT_CORRUPT',
-      `${name} is whole up to byte ${scan?.position ?? 0} only, ${rolled.dataBytes} bytes were written; keep a copy of the file and open with recovery: 'tail'`,
-      { file: name, position: scan?.position ?? 0, offset: scan?.offsetNext ?? rolled.baseOffset },
-    )
+    throw shorter(directory, rolled, scan?.position ?? 0, scan?.offsetNext)
   }
   return builder.finish({
     segmentId: header.segmentId,
@@ -97,4 +97,13 @@ function buildIndex(file: OpenFile, directory: string, rolled: RolledSegment, se
     dataBytes: rolled.dataBytes,
     sealedMs,
   })
+}
+
+function shorter(directory: string, rolled: RolledSegment, position: number, offset = rolled.baseOffset): WalrusError {
+  const file = path.join(directory, segmentFileName(rolled.baseOffset))
+  return new WalrusError(
+    'SEGMENT_CORRUPT',
+    `${file} is whole up to byte ${position} only, ${rolled.dataBytes} bytes were written; keep a copy of the file and open with recovery: 'tail'`,
+    { file, position, offset },
+  )
 }

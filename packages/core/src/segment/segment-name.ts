@@ -26,9 +26,14 @@ export function parseBaseOffset(name: string, suffix: string): number | undefine
 
 /** Base offsets of the segments among `names`, ascending. */
 export function segmentBases(names: readonly string[]): number[] {
+  return basesWithSuffix(names, SEGMENT_SUFFIX)
+}
+
+/** Base offsets of the files of one kind among `names`, ascending. */
+export function basesWithSuffix(names: readonly string[], suffix: string): number[] {
   const bases: number[] = []
   for (const name of names) {
-    const base = parseBaseOffset(name, SEGMENT_SUFFIX)
+    const base = parseBaseOffset(name, suffix)
     if (base !== undefined) bases.push(base)
   }
   return bases.sort((left, right) => left - right)

@@ -1,13 +1,20 @@
 import path from 'node:path'
 import { WalrusError } from '../errors.js'
-import { batchBaseOffset, batchChecksum, batchLength, batchRecordCount, checkBatchHeader } from '../format/batch.js'
+import {
+  batchBaseOffset,
+  batchChecksum,
+  batchLength,
+  batchRecordCount,
+  batchSegmentId,
+  checkBatchHeader,
+} from '../format/batch.js'
 import { checksum } from '../format/checksum.js'
 import { hex } from '../format/index-file.js'
 import { BATCH_CHECKSUM_FROM, BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import type { Region } from '../format/region.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { findOffset, findTimestamp, type IndexedBatch } from './index-builder.js'
-import { loadIndex } from './seal.js'
+import { loadIndex, readSegmentHeader } from './seal.js'
 import { segmentBases, segmentFileName } from './segment-name.js'
 
 /** Where a reader stands: the segment, the byte of the batch to read next, and the offset of that batch's first record. */
@@ -35,6 +42,7 @@ export class SegmentReader {
   readonly #directory: string
   #file: OpenFile | undefined
   #fileBase = -1
+  #segmentId = 0
 
   constructor(fs: FileSystem, directory: string) {
     this.#fs = fs
@@ -87,13 +95,9 @@ export class SegmentReader {
       while (offset < highWatermark) {
         const check = checkBatchHeader(region, at, available - at)
         if (check === 'torn' || check === 'zeros') break
-        if (check !== 'sound' || batchBaseOffset(region, at) !== offset) {
-          throw this.#corrupt(
-            baseOffset,
-            position + at,
-            offset,
-            check === 'sound' ? 'another offset' : 'no sound header',
-          )
+        if (check !== 'sound') throw this.#corrupt(baseOffset, position + at, offset, 'no sound header')
+        if (batchBaseOffset(region, at) !== offset || batchSegmentId(region, at) !== this.#segmentId) {
+          throw this.#corrupt(baseOffset, position + at, offset, 'a batch that does not belong there')
         }
         const length = batchLength(region, at)
         if (length > available - at) break
@@ -130,9 +134,19 @@ export class SegmentReader {
   #open(baseOffset: number): OpenFile {
     if (this.#file !== undefined && this.#fileBase === baseOffset) return this.#file
     this.close()
-    this.#file = this.#fs.open(this.#path(baseOffset), 'read')
+    const name = this.#path(baseOffset)
+    const file = this.#fs.open(name, 'read')
+    try {
+      const header = readSegmentHeader(file, name)
+      if (header?.baseOffset !== baseOffset) throw this.#corrupt(baseOffset, 0, baseOffset, 'no header of that segment')
+      this.#segmentId = header.segmentId
+    } catch (error) {
+      file.close()
+      throw error
+    }
+    this.#file = file
     this.#fileBase = baseOffset
-    return this.#file
+    return file
   }
 
   #path(baseOffset: number): string {

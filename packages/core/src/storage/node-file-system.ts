@@ -86,8 +86,8 @@ export class NodeFileSystem implements FileSystem {
   }
 
   makeDirectory(directory: string): void {
-    const first = fs.mkdirSync(directory, { recursive: true })
-    if (first === undefined) return
+    // A directory that is there already may come from a process that died before it could sync the parent.
+    const first = fs.mkdirSync(directory, { recursive: true }) ?? directory
     const top = path.dirname(path.resolve(first))
     for (let at = path.dirname(path.resolve(directory)); ; at = path.dirname(at)) {
       this.syncDirectory(at)

@@ -1,0 +1,267 @@
+import path from 'node:path'
+import { type DirectoryLock, lockDirectory, type TopicConfig, type TopicRequest, WalrusError } from '@walrus-log/core'
+import { SupervisedWriter } from '../actor/supervised-writer.js'
+import { ring } from '../lane/doorbell.js'
+import { LatencySummary } from '../memory/latency-histogram.js'
+import {
+  CLIENT_DOORBELL_AT,
+  CLIENT_FREE,
+  CLIENT_STATE_AT,
+  CLIENTS_MAX,
+  COUNTER_BATCHES,
+  COUNTER_BYTES,
+  COUNTER_RECORDS,
+  COUNTER_SYNCS,
+  COUNTER_SYNCS_OWN,
+  COUNTER_WRITES,
+  clientAt,
+  HEADER_STATE_AT,
+  PARTITION_DURABLE_AT,
+  PARTITION_DURABLE_SELECT_AT,
+  PARTITION_WORDS,
+  PARTITIONS_OPEN_MAX,
+  partitionAt,
+  STATE_CLOSED,
+  STATE_CLOSING,
+  WRITER_COUNTERS_AT,
+  WRITER_LATENCIES_AT,
+  WRITER_SYNC_COUNTERS_AT,
+  writerAt,
+} from '../memory/layout.js'
+import type { SharedMemory } from '../memory/shared-memory.js'
+import { ReaderPool } from '../reader-pool/reader-pool.js'
+import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
+import { encodeRefusal } from '../writer/outcome.js'
+import { signalPartition } from '../writer/settlement.js'
+import { closedError, type ControlCalls, type PartitionPlace, readFirstOffset, type TopicPlace, type TopicStats } from './log-client.js'
+import type { FilledOpenOptions } from './options.js'
+import type { WalrusStats, WriterStats } from './stats.js'
+
+interface OpenTopic {
+  place: Promise<TopicPlace>
+}
+
+/**
+ * What the opener of a log owns: the lock, the writers, the reader pool, the open topics. It answers the control calls of
+ * all threads. Nothing here waits for a disk in the opener's own thread.
+ */
+export class Host implements ControlCalls {
+  readonly directory: string
+  readonly memory: SharedMemory
+  readonly #options: FilledOpenOptions
+  readonly #lock: DirectoryLock
+  readonly #pool: ReaderPool
+  readonly #writers: SupervisedWriter[] = []
+  readonly #topics = new Map<string, OpenTopic>()
+  readonly #slots: { topic: string; partition: number; writer: number }[] = []
+  readonly #freeSlots: number[] = []
+  /** Calls that change what is open run one after the other. */
+  #changes: Promise<unknown> = Promise.resolve()
+  #closing: Promise<void> | undefined
+
+  private constructor(directory: string, memory: SharedMemory, options: FilledOpenOptions, lock: DirectoryLock, pool: ReaderPool) {
+    this.directory = directory
+    this.memory = memory
+    this.#options = options
+    this.#lock = lock
+    this.#pool = pool
+  }
+
+  /** Takes the namespace's directory. Throws `LOCKED` where somebody has it. */
+  static async open(root: string, memory: SharedMemory, options: FilledOpenOptions): Promise<Host> {
+    const directory = path.join(path.resolve(root), options.namespace)
+    const pool = new ReaderPool(directory, options.fileSystem?.toString())
+    let lock: DirectoryLock | undefined
+    try {
+      await pool.store({ call: 'directory' })
+      lock = lockDirectory(directory)
+      await pool.store({ call: 'prepare' })
+      return new Host(directory, memory, options, lock, pool)
+    } catch (error) {
+      lock?.release()
+      await pool.close()
+      throw error
+    }
+  }
+
+  openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
+    return this.#change(async () => {
+      const { config } = await this.#pool.store({ call: 'open', name, request, defaults: { durability: this.#options.durability } })
+      const open = this.#topics.get(name)
+      if (open !== undefined) return { ...(await open.place), config: config as TopicConfig }
+      const place = this.#openPartitions(config as TopicConfig)
+      this.#topics.set(name, { place })
+      place.catch(() => this.#topics.delete(name))
+      return place
+    })
+  }
+
+  async topics(): Promise<TopicConfig[]> {
+    return (await this.#pool.store({ call: 'list' })).topics ?? []
+  }
+
+  async topicStats(name: string): Promise<TopicStats> {
+    const { partitions } = await this.openTopic(name, {})
+    const stats: TopicStats = { topic: name, records: 0, bytes: 0, partitions: [] }
+    for (const place of partitions) {
+      const first = readFirstOffset(this.memory, place.slot)
+      const { baseOffset, position, offset } = this.#durable(place.slot)
+      const { size } = await this.#pool.store({ call: 'size', partitionDirectory: place.directory, openBaseOffset: baseOffset, openBytes: position })
+      const records = offset - first
+      stats.partitions.push({ partition: place.partition, first, next: offset, records, bytes: size?.bytes ?? 0, segments: size?.segments ?? 0 })
+      stats.records += records
+      stats.bytes += size?.bytes ?? 0
+    }
+    return stats
+  }
+
+  deleteTopic(name: string): Promise<void> {
+    return this.#change(async () => {
+      await this.#pool.store({ call: 'get', name })
+      const open = this.#topics.get(name)
+      this.#topics.delete(name)
+      if (open !== undefined) {
+        const { partitions } = await open.place
+        for (const { slot, writer } of partitions) {
+          // The slot is not used again: lanes that still lead to it are refused, and must not reach another topic.
+          await this.#writers[writer].close(slot)
+        }
+      }
+      await this.#pool.store({ call: 'delete', name })
+    })
+  }
+
+  fill(request: FillRequest): Promise<FillReply> {
+    return this.#pool.fill(request)
+  }
+
+  stats(): WalrusStats {
+    const { words, doubles } = this.memory
+    const all = new LatencySummary()
+    const writers = this.#writers.map(({ writer, assignments }): WriterStats => {
+      const at = writerAt(writer)
+      const own = (at + WRITER_COUNTERS_AT) >>> 1
+      const latencies = new LatencySummary()
+      latencies.add(words, at + WRITER_LATENCIES_AT)
+      all.add(words, at + WRITER_LATENCIES_AT)
+      return {
+        writer,
+        partitions: [...assignments.values()].map(({ topic, partition }) => `${topic}/${partition}`),
+        records: doubles[own + COUNTER_RECORDS],
+        bytes: doubles[own + COUNTER_BYTES],
+        batches: doubles[own + COUNTER_BATCHES],
+        writes: doubles[own + COUNTER_WRITES],
+        syncs: doubles[own + COUNTER_SYNCS_OWN] + doubles[((at + WRITER_SYNC_COUNTERS_AT) >>> 1) + COUNTER_SYNCS],
+        ackLatencyMs: percentiles(latencies),
+      }
+    })
+    const sum = (value: (stats: WriterStats) => number): number => writers.reduce((total, stats) => total + value(stats), 0)
+    return {
+      writers,
+      records: sum(({ records }) => records),
+      bytes: sum(({ bytes }) => bytes),
+      syncs: sum(({ syncs }) => syncs),
+      ackLatencyMs: percentiles(all),
+    }
+  }
+
+  /** Settles everything that was accepted and ends all threads. The callers' own producers have been flushed. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const { words } = this.memory
+    Atomics.store(words, HEADER_STATE_AT, STATE_CLOSING)
+    this.#wakeAll()
+    await this.#changes.catch(() => {})
+    try {
+      const ends = await Promise.allSettled(this.#writers.map((writer) => writer.stop()))
+      for (const writer of this.#writers) writer.refuseAll(encodeRefusal('closed'))
+      Atomics.store(words, HEADER_STATE_AT, STATE_CLOSED)
+      this.#wakeAll()
+      for (const end of ends) if (end.status === 'rejected') throw end.reason
+    } finally {
+      await this.#pool.close()
+      this.#lock.release()
+    }
+  }
+
+  /** Rings every thread's doorbell and every watermark, so that whoever waits sees that the state has changed. */
+  #wakeAll(): void {
+    const { words } = this.memory
+    for (let client = 0; client < CLIENTS_MAX; client++) {
+      if (Atomics.load(words, clientAt(client) + CLIENT_STATE_AT) !== CLIENT_FREE) ring(words, clientAt(client) + CLIENT_DOORBELL_AT)
+    }
+    for (let slot = 0; slot < this.#slots.length; slot++) signalPartition(this.memory, slot)
+  }
+
+  async #openPartitions(config: TopicConfig): Promise<TopicPlace> {
+    const opening: Promise<PartitionPlace>[] = []
+    for (let partition = 0; partition < config.partitions; partition++) opening.push(this.#openPartition(config, partition))
+    const results = await Promise.allSettled(opening)
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed === undefined) return { config, partitions: results.map((result) => (result as PromiseFulfilledResult<PartitionPlace>).value) }
+    for (const result of results) {
+      if (result.status !== 'fulfilled') continue
+      await this.#writers[result.value.writer].close(result.value.slot)
+    }
+    throw failed.reason
+  }
+
+  async #openPartition(config: TopicConfig, partition: number): Promise<PartitionPlace> {
+    const slot = this.#takeSlot(config.name, partition)
+    const writer = this.#chooseWriter()
+    this.#slots[slot].writer = writer.writer
+    const { segmentBytes, segmentEntries, durability } = config
+    const directory = path.join(this.directory, config.name, String(partition))
+    try {
+      await writer.open({ slot, topic: config.name, partition, directory, segmentBytes, segmentEntries, durability, recovery: this.#options.recovery })
+    } catch (error) {
+      this.#freeSlots.push(slot)
+      throw error
+    }
+    return { partition, slot, writer: writer.writer, directory }
+  }
+
+  /** A new thread as long as there may be one more, else the one with the fewest partitions. */
+  #chooseWriter(): SupervisedWriter {
+    const idle = this.#writers.find(({ load }) => load === 0)
+    if (idle !== undefined) return idle
+    if (this.#writers.length < this.#options.writerThreadsMax) {
+      const writer = new SupervisedWriter({
+        memory: this.memory,
+        writer: this.#writers.length,
+        fileSystem: this.#options.fileSystem?.toString(),
+        onEvent: this.#options.onEvent ?? (() => {}),
+      })
+      this.#writers.push(writer)
+      return writer
+    }
+    return this.#writers.reduce((least, writer) => (writer.load < least.load ? writer : least))
+  }
+
+  #takeSlot(topic: string, partition: number): number {
+    const slot = this.#freeSlots.pop() ?? this.#slots.length
+    if (slot >= PARTITIONS_OPEN_MAX) throw new WalrusError('MAILBOX_FULL', `${PARTITIONS_OPEN_MAX} partitions are open already; close the log and open fewer topics`)
+    this.#slots[slot] = { topic, partition, writer: -1 }
+    this.memory.words.fill(0, partitionAt(slot), partitionAt(slot) + PARTITION_WORDS)
+    return slot
+  }
+
+  #durable(slot: number): { baseOffset: number; position: number; offset: number } {
+    return this.memory.readPoint(partitionAt(slot) + PARTITION_DURABLE_SELECT_AT, partitionAt(slot) + PARTITION_DURABLE_AT)
+  }
+
+  #change<Result>(action: () => Promise<Result>): Promise<Result> {
+    if (!this.memory.isOpen) return Promise.reject(closedError())
+    const result = this.#changes.then(action)
+    this.#changes = result.catch(() => {})
+    return result
+  }
+}
+
+function percentiles(latencies: LatencySummary): { p50: number; p99: number; p999: number } {
+  return { p50: latencies.percentile(0.5), p99: latencies.percentile(0.99), p999: latencies.percentile(0.999) }
+}

@@ -1,0 +1,218 @@
+import { randomBytes } from 'node:crypto'
+import { type TopicConfig, type TopicRequest, WalrusError } from '@walrus-log/core'
+import { EventedDoorbell } from '../lane/doorbell.js'
+import {
+  ACK_NUMBERS,
+  ARENA_CHUNK_BYTES,
+  CLIENT_CLAIMED,
+  CLIENT_DOORBELL_AT,
+  CLIENT_FREE,
+  CLIENT_LIFE_AT,
+  CLIENT_OPEN,
+  CLIENT_STATE_AT,
+  CLIENTS_MAX,
+  clientAt,
+  LANE_ACKS_AT,
+  LANE_ACKS_COUNT_AT,
+  LANE_CLAIMED,
+  LANE_CLIENT_AT,
+  LANE_FREE,
+  LANE_LIFE_AT,
+  LANE_OPEN,
+  LANE_PARTITION_AT,
+  LANE_PRODUCER_ID_AT,
+  LANE_RING_AT,
+  LANE_RING_BYTES_AT,
+  LANE_STATE_AT,
+  LANE_WRITER_AT,
+  LANES_MAX,
+  laneAt,
+  PARTITION_FIRST_OFFSET_AT,
+  partitionAt,
+  WRITER_LANES_CHANGED_AT,
+  writerAt,
+} from '../memory/layout.js'
+import type { SharedMemory } from '../memory/shared-memory.js'
+import { encodeRefusal } from '../writer/outcome.js'
+import type { Producer } from './producer.js'
+import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
+import { type OnRefused, PartitionLane } from './partition-lane.js'
+
+/** Where an open partition lies: its slot in shared memory, its writer, its files. */
+export interface PartitionPlace {
+  partition: number
+  slot: number
+  writer: number
+  directory: string
+}
+
+/** An open topic, as the host tells it to any thread. */
+export interface TopicPlace {
+  config: TopicConfig
+  partitions: PartitionPlace[]
+}
+
+export interface TopicStats {
+  topic: string
+  records: number
+  bytes: number
+  partitions: PartitionStats[]
+}
+
+export interface PartitionStats {
+  partition: number
+  /** First offset that exists, and one past the last acknowledged. */
+  first: number
+  next: number
+  records: number
+  /** Length of the segment files' data. */
+  bytes: number
+  segments: number
+}
+
+/** Calls that the host answers, whichever thread they come from. */
+export interface ControlCalls {
+  openTopic(name: string, request: TopicRequest): Promise<TopicPlace>
+  topics(): Promise<TopicConfig[]>
+  topicStats(name: string): Promise<TopicStats>
+  deleteTopic(name: string): Promise<void>
+  /** Reads on a thread of the reader pool into memory that is shared. */
+  fill(request: FillRequest): Promise<FillReply>
+}
+
+const LANE_RING_BYTES_MIN = ARENA_CHUNK_BYTES
+/** Larger rings fall out of the cache that both cores share (4 MiB measured 12 % slower). */
+const LANE_RING_BYTES_MAX = 1024 * 1024
+/** A new lane gets at most this share of what is free, so that a thousand lanes fit where ten would have been large. */
+const LANE_FREE_SHARE = 128
+
+/** One thread's end of an open log: its slot, its doorbell, its lanes. */
+export class LogClient {
+  readonly memory: SharedMemory
+  readonly control: ControlCalls
+  readonly client: number
+  readonly doorbell: EventedDoorbell
+  /** Producers of this thread that are not closed. */
+  readonly producers = new Set<Producer<never>>()
+  #isClosed = false
+
+  constructor(memory: SharedMemory, client: number, control: ControlCalls) {
+    this.memory = memory
+    this.control = control
+    this.client = client
+    this.doorbell = new EventedDoorbell(memory.words, clientAt(client) + CLIENT_DOORBELL_AT)
+    this.doorbell.listen({ poll: () => this.#endIfClosed() })
+  }
+
+  /** Throws `CLOSED` unless the log takes new work. */
+  requireOpen(): void {
+    if (this.#isClosed || !this.memory.isOpen) throw closedError()
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed || !this.memory.isOpen
+  }
+
+  /** Opens a lane from this thread to a partition's writer. */
+  openLane(place: PartitionPlace, producerId: number, onRefused: OnRefused): PartitionLane {
+    this.requireOpen()
+    const { memory } = this
+    const { words } = memory
+    const lane = claim(words, LANES_MAX, laneAt, LANE_STATE_AT, LANE_FREE, LANE_CLAIMED)
+    if (lane < 0) throw new WalrusError('MAILBOX_FULL', `all ${LANES_MAX} lanes are taken; close producers that are not used`)
+    const at = laneAt(lane)
+    words[at + LANE_LIFE_AT]++
+    let ringBytes = LANE_RING_BYTES_MIN
+    const bytesMax = Math.min(memory.chunks.free() / LANE_FREE_SHARE, LANE_RING_BYTES_MAX)
+    while (ringBytes * 2 <= bytesMax) ringBytes *= 2
+    const acksCount = Math.min(Math.max(ringBytes / 1024, 256), 1024)
+    const acksBytes = acksCount * ACK_NUMBERS * 8
+    const ringAt = memory.chunks.take(ringBytes + acksBytes)
+    if (ringAt < 0) {
+      Atomics.store(words, at + LANE_STATE_AT, LANE_FREE)
+      throw new WalrusError('MAILBOX_FULL', 'the memory for lanes is used up; close producers that are not used, or open the log with a larger laneBytesMax')
+    }
+    // Positions and counts go on from the slot's former life, in which all was settled: whoever still holds a count of
+    // it finds nothing to do.
+    words[at + LANE_WRITER_AT] = place.writer
+    words[at + LANE_PARTITION_AT] = place.slot
+    words[at + LANE_CLIENT_AT] = this.client
+    words[at + LANE_RING_AT] = ringAt
+    words[at + LANE_RING_BYTES_AT] = ringBytes
+    words[at + LANE_ACKS_AT] = ringAt + ringBytes
+    words[at + LANE_ACKS_COUNT_AT] = acksCount
+    memory.doubles[(at + LANE_PRODUCER_ID_AT) >>> 1] = producerId
+    Atomics.store(words, at + LANE_STATE_AT, LANE_OPEN)
+    Atomics.add(words, writerAt(place.writer) + WRITER_LANES_CHANGED_AT, 1)
+    return new PartitionLane(memory, lane, { partition: place.partition, writer: place.writer, producerId, onRefused })
+  }
+
+  /** Gives a lane back whose batches are all settled. */
+  closeLane(lane: PartitionLane, writer: number): void {
+    const { words, chunks } = this.memory
+    const at = laneAt(lane.lane)
+    const bytes = words[at + LANE_RING_BYTES_AT] + words[at + LANE_ACKS_COUNT_AT] * ACK_NUMBERS * 8
+    const ringAt = words[at + LANE_RING_AT]
+    Atomics.store(words, at + LANE_STATE_AT, LANE_CLAIMED)
+    Atomics.add(words, writerAt(writer) + WRITER_LANES_CHANGED_AT, 1)
+    chunks.give(ringAt, bytes)
+    Atomics.store(words, at + LANE_STATE_AT, LANE_FREE)
+  }
+
+  /** When the log has closed under this thread, nobody is left to settle what it still has under way. */
+  #endIfClosed(): boolean {
+    if (!this.memory.isClosed) return true
+    for (const producer of [...this.producers]) producer.abandon(encodeRefusal('closed'))
+    this.producers.clear()
+    return false
+  }
+
+  /** Settles everything that this thread has sent. Rejects with the first refusal. */
+  async flush(): Promise<void> {
+    const results = await Promise.allSettled([...this.producers].map((producer) => producer.flush()))
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+
+  /** Ends this thread's part; lanes that are still open are the host's to settle. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.doorbell.close()
+    Atomics.store(this.memory.words, clientAt(this.client) + CLIENT_STATE_AT, CLIENT_FREE)
+  }
+}
+
+/** First offset of a partition that exists. */
+export function readFirstOffset(memory: SharedMemory, slot: number): number {
+  return Number(Atomics.load(memory.wide, (partitionAt(slot) + PARTITION_FIRST_OFFSET_AT) >>> 1))
+}
+
+export function closedError(): WalrusError {
+  return new WalrusError('CLOSED', 'the log is closed; open it again')
+}
+
+/** Takes a client's slot for the calling thread. */
+export function claimClient(memory: SharedMemory): number {
+  const client = claim(memory.words, CLIENTS_MAX, clientAt, CLIENT_STATE_AT, CLIENT_FREE, CLIENT_CLAIMED)
+  if (client < 0) throw new WalrusError('MAILBOX_FULL', `${CLIENTS_MAX} threads use the log already; close it in one of them`)
+  memory.words[clientAt(client) + CLIENT_LIFE_AT]++
+  return client
+}
+
+export function openClient(memory: SharedMemory, client: number): void {
+  Atomics.store(memory.words, clientAt(client) + CLIENT_STATE_AT, CLIENT_OPEN)
+}
+
+function claim(words: Int32Array, count: number, at: (index: number) => number, stateAt: number, free: number, claimed: number): number {
+  for (let index = 0; index < count; index++) {
+    const word = at(index) + stateAt
+    if (Atomics.load(words, word) === free && Atomics.compareExchange(words, word, free, claimed) === free) return index
+  }
+  return -1
+}
+
+/** A random number that names a producer: 48 bits, so that two in a log's life hardly meet. */
+export function randomProducerId(): number {
+  return randomBytes(6).readUIntBE(0, 6)
+}
+

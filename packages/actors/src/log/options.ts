@@ -1,0 +1,97 @@
+import { availableParallelism } from 'node:os'
+import { type Durability, PARTITIONS_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, type TopicRequest, WalrusError } from '@walrus-log/core'
+import { z } from 'zod'
+import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
+import type { WriterEvent } from '../actor/supervised-writer.js'
+
+export const LANE_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
+const LANE_BYTES_MAX_MIN = 32 * ARENA_CHUNK_BYTES
+
+const durability = z.union([
+  z.enum(['none', 'os', 'disk']),
+  z.strictObject({ everyMs: z.number().int().min(1).max(3_600_000) }),
+])
+
+const openOptions = z.strictObject({
+  /** What an acknowledgement promises, for topics that do not say. */
+  durability: durability.default('disk'),
+  /** A log of its own below the same directory. */
+  namespace: z.string().default('default'),
+  /** What to do about damage: cut a torn tail only, or cut at the first damage. */
+  recovery: z.enum(['strict', 'tail']).default('strict'),
+  /** Segment-writer threads; above it several partitions share one. */
+  writerThreadsMax: z.number().int().min(1).max(WRITERS_MAX).default(Math.min(availableParallelism(), WRITERS_MAX)),
+  /** Memory for all lanes of the process, in bytes; touched as it is used. */
+  laneBytesMax: z
+    .number()
+    .int()
+    .min(LANE_BYTES_MAX_MIN)
+    .max(ARENA_CHUNKS_MAX * ARENA_CHUNK_BYTES)
+    .default(LANE_BYTES_MAX_DEFAULT),
+  /** Module whose default export makes the `FileSystem` for the log's threads; the host's own by default. */
+  fileSystem: z.union([z.string(), z.instanceof(URL)]).optional(),
+  /** Is told of writers that end and are started again. */
+  onEvent: z.custom<(event: WriterEvent) => void>((value) => typeof value === 'function').optional(),
+})
+
+export type OpenOptions = z.input<typeof openOptions>
+export type FilledOpenOptions = z.output<typeof openOptions>
+
+const topicOptions = z.strictObject({
+  partitions: z.number().int().min(1).max(PARTITIONS_MAX).optional(),
+  codec: z.enum(['bytes', 'utf8', 'json', 'msgpack']).optional(),
+  durability: durability.optional(),
+  segmentBytes: z.number().int().min(SEGMENT_BYTES_MIN).max(SEGMENT_BYTES_MAX).optional(),
+  segmentEntries: z.number().int().min(1).optional(),
+})
+
+export type TopicOptions = z.input<typeof topicOptions>
+
+const producerOptions = z.strictObject({
+  /** All records go to this partition. */
+  partition: z.number().int().min(0).optional(),
+})
+
+export type ProducerOptions = z.input<typeof producerOptions>
+
+const readOptions = z.strictObject({
+  from: z.union([z.literal('start'), z.literal('end'), z.number().int().min(0), z.date()]).default('start'),
+  /** Go on with what is appended later. */
+  follow: z.boolean().default(false),
+  signal: z.instanceof(AbortSignal).optional(),
+  /** One partition; all of them where it is left out. */
+  partition: z.number().int().min(0).optional(),
+  /** Read and check on another core, ahead of the reader. Always so on the main thread. */
+  readAhead: z.boolean().optional(),
+})
+
+export type ReadOptions = z.input<typeof readOptions>
+export type FilledReadOptions = z.output<typeof readOptions>
+
+/** What may be said of one record as it is sent. */
+export interface RecordOptions {
+  /** Records of one key go to one partition. */
+  key?: string | Uint8Array | null
+  headers?: Record<string, unknown> | null
+  /** Milliseconds since 1970; now by default. */
+  timestamp?: number
+  /** Stricter than the topic's. */
+  durability?: Exclude<Durability, object>
+}
+
+export const checkOpenOptions = (options: OpenOptions): FilledOpenOptions => check(openOptions, options)
+export const checkTopicOptions = (options: TopicOptions): TopicRequest => check(topicOptions, options)
+export const checkProducerOptions = (options: ProducerOptions): ProducerOptions => check(producerOptions, options)
+export const checkReadOptions = (options: ReadOptions): FilledReadOptions => check(readOptions, options)
+
+function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
+  const result = schema.safeParse(options)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  const field = issue.path.join('.') || (issue.code === 'unrecognized_keys' ? issue.keys[0] : 'options')
+  throw new WalrusError('INVALID_ARGUMENT', `option ${field}: ${issue.message}; see the table of options in the README`, { field })
+}
+
+export function recordTooLarge(bytes: number): WalrusError {
+  return new WalrusError('RECORD_TOO_LARGE', `a record of ${bytes} bytes is over the limit of ${RECORD_BYTES_MAX}; split it, or store it elsewhere and append a reference`)
+}

@@ -1,0 +1,313 @@
+import {
+  BATCH_HEADER_BYTES,
+  type BatchProperties,
+  closeBatch,
+  type EncodedBatch,
+  type Region,
+} from '@walrus-log/core'
+import { isSleeping, ring } from '../lane/doorbell.js'
+import { AtomicWords } from '../lane/layout.js'
+import { LaneWriter } from '../lane/lane-writer.js'
+import { RECORD_FRAMING, writeReference } from '../lane/record-lane.js'
+import { sharedNowMs } from '../memory/clock.js'
+import {
+  ACK_NUMBERS,
+  ACK_OFFSET_AT,
+  ACK_PUBLISHED_MS_AT,
+  LANE_ACKS_AT,
+  LANE_ACKS_COUNT_AT,
+  LANE_PUBLISHED_AT,
+  LANE_SETTLED_AT,
+  laneAt,
+  WRITER_DOORBELL_AT,
+  WRITER_FAILED_AT,
+  WRITER_READY_AT,
+  writerAt,
+} from '../memory/layout.js'
+import type { SharedMemory } from '../memory/shared-memory.js'
+import { lanePlace } from '../writer/writer-lane.js'
+
+/** A batch is published at this size at the latest: large enough that its header and checksum call do not count, small
+ *  enough that several of them are under way in a lane. */
+export const BATCH_PUBLISH_BYTES = 64 * 1024
+
+export const FULL = -1
+export const TOO_LARGE = -2
+
+/** What becomes of an append when its batch is settled. */
+export interface PendingAppend {
+  batch: number
+  /** Which record of its batch it is. */
+  index: number
+  timestamp: number
+  settle: (outcome: number, index: number, timestamp: number) => void
+}
+
+/** How a batch ended; a negative outcome is a refusal. */
+export type OnRefused = (outcome: number, recordCount: number) => void
+
+/**
+ * The sending end of one record lane: one producer, one partition, one thread. Records go straight into the open batch in
+ * the lane; the batch is closed and published as a whole.
+ *
+ * Invariants: `settledSeen <= settled (shared) <= published`; `published - settledSeen <= acknowledgement slots`;
+ * while `batchAt >= 0`, the open batch's records lie in [batchAt + header, next).
+ */
+export class PartitionLane {
+  readonly lane: number
+  readonly partition: number
+  /** Byte behind the last record of the open batch, and how far it may grow. */
+  next = 0
+  limit = 0
+  recordCount = 0
+  /** Where the last record went: batch number, place in the batch, and its time. */
+  lastBatch = 0
+  lastIndex = 0
+  lastTimestamp = 0
+  readonly region: Region
+  readonly #memory: SharedMemory
+  readonly #writer: LaneWriter
+  readonly #at: number
+  readonly #writerAt: number
+  readonly #acksAt: number
+  readonly #acksMask: number
+  /** Records of each batch in flight, by the batch's slot. */
+  readonly #recordCounts: Uint32Array
+  readonly #pending: PendingAppend[] = []
+  /** The first of `#pending` that still waits: a queue without a shift for each append. */
+  #pendingFrom = 0
+  readonly #onRefused: OnRefused
+  readonly #properties: BatchProperties
+  /** At most a quarter of the ring, so that the writer has something to do while the next one grows. */
+  readonly #batchBytes: number
+  #batchAt = -1
+  #published: number
+  #settledSeen: number
+  #sequenceNext = 0
+  #hasGivenTime = false
+
+  constructor(memory: SharedMemory, lane: number, options: { partition: number; writer: number; producerId: number; onRefused: OnRefused }) {
+    const { words } = memory
+    const at = laneAt(lane)
+    this.lane = lane
+    this.partition = options.partition
+    this.region = memory.arena
+    this.#memory = memory
+    this.#writer = new LaneWriter(memory.arena, new AtomicWords(words), lanePlace(words, lane), RECORD_FRAMING)
+    this.#at = at
+    this.#writerAt = writerAt(options.writer)
+    this.#acksAt = words[at + LANE_ACKS_AT] >>> 3
+    this.#acksMask = words[at + LANE_ACKS_COUNT_AT] - 1
+    this.#recordCounts = new Uint32Array(this.#acksMask + 1)
+    this.#onRefused = options.onRefused
+    this.#batchBytes = Math.min(BATCH_PUBLISH_BYTES, this.#writer.entryBytesMax / 2)
+    this.#published = Atomics.load(words, at + LANE_PUBLISHED_AT)
+    this.#settledSeen = this.#published
+    this.#properties = {
+      recordCount: 0,
+      attributes: 0,
+      timestampFirst: 0,
+      timestampMax: 0,
+      producerId: options.producerId,
+      producerEpoch: 0,
+      sequenceFirst: 0,
+    }
+  }
+
+  /** Largest batch that travels in the lane itself. */
+  get batchBytesMax(): number {
+    return this.#writer.entryBytesMax
+  }
+
+  /**
+   * Makes room for a record of `bytes` (header and padding included) and returns where it goes: in the open batch, or in
+   * a new one. Returns `FULL` where the lane has no room, `TOO_LARGE` where no lane of this size ever has.
+   * A record that carries a time outside the batch's reach needs a batch of its own: see `fitsTimestamp`.
+   */
+  reserve(bytes: number): number {
+    if (this.#batchAt >= 0) {
+      if (this.next + bytes <= this.limit) return this.next
+      this.#writer.extend(this.#batchAt)
+      this.limit = Math.min(this.#writer.limit, this.#batchAt + this.#batchBytes)
+      if (this.next + bytes <= this.limit) return this.next
+      this.publish()
+    }
+    const needed = BATCH_HEADER_BYTES + bytes
+    if (needed > this.#writer.entryBytesMax) return TOO_LARGE
+    if (!this.#hasSlot()) return FULL
+    const at = this.#writer.claim(needed)
+    if (at < 0) return FULL
+    this.#batchAt = at
+    this.limit = Math.min(this.#writer.limit, at + Math.max(this.#batchBytes, needed))
+    this.next = at + BATCH_HEADER_BYTES
+    this.recordCount = 0
+    this.#hasGivenTime = false
+    const nowMs = Date.now()
+    this.#properties.timestampFirst = nowMs
+    this.#properties.timestampMax = nowMs
+    this.#properties.attributes = 0
+    return this.next
+  }
+
+  /** Time of the open batch; its records' times are kept as distances from it. */
+  get timestampFirst(): number {
+    return this.#properties.timestampFirst
+  }
+
+  /** Whether a record of that time may join the open batch: its distance from the batch's time has 32 bits. */
+  fitsTimestamp(timestampMs: number): boolean {
+    const distanceMs = timestampMs - this.#properties.timestampFirst
+    return distanceMs === (distanceMs | 0)
+  }
+
+  /** Gives the open batch, which is still empty, another time to count from. */
+  setTimestampFirst(timestampMs: number): void {
+    this.#hasGivenTime = true
+    this.#properties.timestampFirst = timestampMs
+    this.#properties.timestampMax = timestampMs
+  }
+
+  /** Counts in the record that was written at `next`, ends at `end`, and has this time. */
+  add(end: number, timestampMs: number, level: number): void {
+    this.next = end
+    this.lastBatch = this.#published
+    this.lastIndex = this.recordCount++
+    this.lastTimestamp = timestampMs
+    if (timestampMs > this.#properties.timestampMax) this.#properties.timestampMax = timestampMs
+    if (level > this.#properties.attributes) this.#properties.attributes = level
+  }
+
+  /** Whether the open batch counts from a time that a record named, so that "now" has to be written out. */
+  get hasGivenTime(): boolean {
+    return this.#hasGivenTime && this.recordCount > 0
+  }
+
+  get hasOpenBatch(): boolean {
+    return this.recordCount > 0
+  }
+
+  /** Whether the writer sleeps, so that a batch had better be published than gathered. */
+  get isWriterIdle(): boolean {
+    return isSleeping(this.#memory.words, this.#writerAt + WRITER_DOORBELL_AT)
+  }
+
+  get hasWriterFailed(): boolean {
+    return Atomics.load(this.#memory.words, this.#writerAt + WRITER_FAILED_AT) !== 0
+  }
+
+  /** Closes the open batch, if it has records, and lets the writer see it. */
+  publish(): void {
+    const at = this.#batchAt
+    if (at < 0 || this.recordCount === 0) return
+    this.#batchAt = -1
+    this.limit = 0
+    this.#close(this.region, at, this.next, this.recordCount)
+    this.#send(this.next, this.recordCount)
+    this.recordCount = 0
+  }
+
+  /**
+   * Publishes a batch that was encoded elsewhere, in one piece: through the lane where it fits, else in a run of the
+   * arena of its own. Returns false where there is no room now.
+   */
+  sendBatch(batch: EncodedBatch, recordCount: number, timestamps: { first: number; max: number }, level: number): boolean {
+    this.publish()
+    const { length } = batch
+    if (!this.#hasSlot()) return false
+    const inLane = length <= this.#writer.entryBytesMax
+    const at = this.#writer.claim(inLane ? length : BATCH_HEADER_BYTES)
+    if (at < 0) return false
+    const batchAt = inLane ? at : this.#memory.chunks.take(length)
+    if (batchAt < 0) return false
+    this.region.u8.set(batch.region.u8.subarray(0, length), batchAt)
+    this.#properties.timestampFirst = timestamps.first
+    this.#properties.timestampMax = timestamps.max
+    this.#properties.attributes = level
+    this.#close(this.region, batchAt, batchAt + length, recordCount)
+    if (!inLane) writeReference(this.region, at, batchAt, length)
+    this.lastBatch = this.#published
+    this.lastIndex = 0
+    this.lastTimestamp = timestamps.first
+    this.#send(at + (inLane ? length : BATCH_HEADER_BYTES), recordCount)
+    return true
+  }
+
+  #close(region: Region, at: number, end: number, recordCount: number): void {
+    this.#properties.recordCount = recordCount
+    this.#properties.sequenceFirst = this.#sequenceNext
+    closeBatch(region, at, end, this.#properties)
+    this.#sequenceNext += recordCount
+  }
+
+  #send(end: number, recordCount: number): void {
+    const { words, arena } = this.#memory
+    const slot = this.#published & this.#acksMask
+    this.#recordCounts[slot] = recordCount
+    arena.f64[this.#acksAt + slot * ACK_NUMBERS + ACK_PUBLISHED_MS_AT] = sharedNowMs()
+    this.#published = (this.#published + 1) | 0
+    Atomics.store(words, this.#at + LANE_PUBLISHED_AT, this.#published)
+    this.#writer.publish(end)
+    this.#knock()
+  }
+
+  #knock(): void {
+    const { words } = this.#memory
+    const word = this.#writerAt + WRITER_READY_AT + (this.lane >>> 5)
+    const bit = 1 << (this.lane & 31)
+    // A bit that is set has not been taken yet: whoever takes it reads the lane's tail after that.
+    if ((Atomics.load(words, word) & bit) === 0) Atomics.or(words, word, bit)
+    ring(words, this.#writerAt + WRITER_DOORBELL_AT)
+  }
+
+  #hasSlot(): boolean {
+    if (((this.#published - this.#settledSeen) | 0) <= this.#acksMask) return true
+    this.collect()
+    return ((this.#published - this.#settledSeen) | 0) <= this.#acksMask
+  }
+
+  /** Adds an append that waits for the batch with this number; batches are waited for in order. */
+  await(append: PendingAppend): void {
+    this.#pending.push(append)
+  }
+
+  /** Takes notice of what is settled by now. Returns whether anything published is not. */
+  collect(): boolean {
+    const { words, arena } = this.#memory
+    const settled = Atomics.load(words, this.#at + LANE_SETTLED_AT)
+    for (; this.#settledSeen !== settled; this.#settledSeen = (this.#settledSeen + 1) | 0) {
+      const slot = this.#settledSeen & this.#acksMask
+      const outcome = arena.f64[this.#acksAt + slot * ACK_NUMBERS + ACK_OFFSET_AT]
+      if (outcome < 0) this.#onRefused(outcome, this.#recordCounts[slot])
+      this.#settlePending(this.#settledSeen, outcome)
+    }
+    return this.#settledSeen !== this.#published
+  }
+
+  #settlePending(batch: number, outcome: number): void {
+    while (this.#pendingFrom < this.#pending.length && this.#pending[this.#pendingFrom].batch === batch) {
+      const append = this.#pending[this.#pendingFrom++]
+      append.settle(outcome, append.index, append.timestamp)
+    }
+    if (this.#pendingFrom < this.#pending.length / 2) return
+    this.#pending.splice(0, this.#pendingFrom)
+    this.#pendingFrom = 0
+  }
+
+  /** Whether there is room worth waking up for: a quarter of the lane, and a slot for an acknowledgement. */
+  hasRoom(): boolean {
+    return this.#writer.freeBytes() >= this.#writer.entryBytesMax / 2 && this.#hasSlot()
+  }
+
+  get hasUnsettled(): boolean {
+    return this.#settledSeen !== this.#published
+  }
+
+  get hasPending(): boolean {
+    return this.#pending.length > this.#pendingFrom
+  }
+
+  /** Refuses every append that still waits: nobody is left to settle it. */
+  refusePending(outcome: number): void {
+    for (const append of this.#pending.splice(0).slice(this.#pendingFrom)) append.settle(outcome, append.index, append.timestamp)
+  }
+}

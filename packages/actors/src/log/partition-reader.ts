@@ -1,0 +1,196 @@
+import {
+  assert,
+  batchBaseOffset,
+  batchLength,
+  batchRecordCount,
+  batchTimestampMax,
+  type FileSystem,
+  READ_CHUNK_BYTES,
+  type ReadPosition,
+  Region,
+  SegmentReader,
+} from '@walrus-log/core'
+import { PARTITION_DURABLE_AT, PARTITION_DURABLE_SELECT_AT } from '../memory/layout.js'
+import { decodeError } from '../message/error-codec.js'
+import { type FillRequest, locate } from '../reader-pool/tasks.js'
+import { Batch } from './batch.js'
+import type { ValueCodec } from './codec.js'
+import type { LogClient, PartitionPlace } from './log-client.js'
+
+/** Where a reader begins: an offset or a time. */
+export type ReadStart = { offset: number } | { timestampMs: number }
+
+/** A window of file bytes in memory: whole, checked batches. */
+interface Window {
+  region: Region
+  bytes: number
+  next: ReadPosition
+}
+
+/** Fills windows: from this thread, or from a thread of the reader pool. */
+interface WindowSource {
+  /** Fills a window from `from` on. The one before the last that it gave may be overwritten. */
+  fill(from: FillRequest['from'], highWatermark: number): Window | Promise<Window>
+  close(): void
+}
+
+/**
+ * Reads one partition from a place on, batch by batch, never beyond the high watermark.
+ *
+ * Invariant: batches in [at, window.bytes) are whole, checked, and below a watermark that was read before they were.
+ */
+export class PartitionReader<Value> {
+  readonly place: PartitionPlace
+  readonly #client: LogClient
+  readonly #codec: ValueCodec
+  readonly #source: WindowSource
+  readonly #offsetEnd: number
+  #from: FillRequest['from']
+  #window: Window | undefined
+  #at = 0
+  #offsetFrom: number
+  #timestampFrom: number
+
+  constructor(client: LogClient, place: PartitionPlace, codec: ValueCodec, start: ReadStart, options: { fs: FileSystem | undefined; fileSystem: string | undefined; offsetEnd: number }) {
+    this.#client = client
+    this.place = place
+    this.#codec = codec
+    this.#from = start
+    this.#offsetFrom = 'offset' in start ? start.offset : 0
+    this.#timestampFrom = 'timestampMs' in start ? start.timestampMs : Number.NEGATIVE_INFINITY
+    this.#offsetEnd = options.offsetEnd
+    this.#source = options.fs === undefined ? new PoolSource(client, place.directory, options.fileSystem) : new ThreadSource(options.fs, place.directory)
+  }
+
+  /** The partition's high watermark, at most the offset where this reader ends. */
+  get highWatermark(): number {
+    const offset = this.#client.memory.readPointOffset(this.place.slot, PARTITION_DURABLE_SELECT_AT, PARTITION_DURABLE_AT)
+    return Math.min(offset, this.#offsetEnd)
+  }
+
+  /** The next batch if it is in memory already. */
+  take(): Batch<Value> | undefined {
+    const window = this.#window
+    if (window === undefined) return undefined
+    const { region } = window
+    while (this.#at < window.bytes) {
+      const at = this.#at
+      this.#at += batchLength(region, at)
+      if (batchBaseOffset(region, at) + batchRecordCount(region, at) <= this.#offsetFrom) continue
+      if (batchTimestampMax(region, at) < this.#timestampFrom) continue
+      return new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, this.#offsetFrom)
+    }
+    return undefined
+  }
+
+  /** Whether there is something below the watermark that is not in memory. */
+  get hasMore(): boolean {
+    const from = this.#from
+    if (this.#window !== undefined && this.#at < this.#window.bytes) return true
+    const offset = 'offset' in from ? from.offset : 0
+    return offset < this.highWatermark
+  }
+
+  /** Brings the next batches into memory; those that `take` gave before are overwritten by the fill after this one. */
+  fill(): void | Promise<void> {
+    const highWatermark = this.highWatermark
+    if (highWatermark === 0) return undefined
+    const window = this.#source.fill(this.#from, highWatermark)
+    if (window instanceof Promise) return window.then((filled) => this.#enter(filled))
+    this.#enter(window)
+  }
+
+  #enter(window: Window): void {
+    this.#window = window
+    this.#at = 0
+    this.#from = window.next
+  }
+
+  close(): void {
+    this.#source.close()
+  }
+}
+
+/** Reads in the calling thread, into memory of its own. For threads that may wait for a disk. */
+class ThreadSource implements WindowSource {
+  readonly #reader: SegmentReader
+  #region = Region.allocate(READ_CHUNK_BYTES)
+
+  constructor(fs: FileSystem, directory: string) {
+    this.#reader = new SegmentReader(fs, directory)
+  }
+
+  fill(from: FillRequest['from'], highWatermark: number): Window {
+    const start = locate(this.#reader, from)
+    let filled = this.#reader.fill(start, this.#region, highWatermark, true)
+    if (filled.bytesNeeded !== undefined) {
+      this.#region = Region.allocate(filled.bytesNeeded)
+      filled = this.#reader.fill(filled.next, this.#region, highWatermark, true)
+    }
+    return { region: this.#region, bytes: filled.bytes, next: filled.next }
+  }
+
+  close(): void {
+    this.#reader.close()
+  }
+}
+
+/** Windows in flight or in use: one that is being walked over, and the next. */
+const WINDOWS = 2
+
+/**
+ * Reads on the pool's threads into shared memory, one window ahead: while the caller walks over a window, the next one
+ * is read and its checksums are checked on another core.
+ */
+class PoolSource implements WindowSource {
+  readonly #client: LogClient
+  readonly #directory: string
+  readonly #fileSystem: string | undefined
+  readonly #regions: Region[]
+  #turn = 0
+  #ahead: { from: ReadPosition; window: Promise<Window> } | undefined
+
+  constructor(client: LogClient, directory: string, fileSystem: string | undefined) {
+    this.#client = client
+    this.#directory = directory
+    this.#fileSystem = fileSystem
+    this.#regions = Array.from({ length: WINDOWS }, () => sharedRegion(READ_CHUNK_BYTES))
+  }
+
+  async fill(from: FillRequest['from'], highWatermark: number): Promise<Window> {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    let window = ahead !== undefined && ahead.from === from ? await ahead.window : undefined
+    if (window === undefined || window.bytes === 0) window = await this.#read(from, highWatermark)
+    const { next } = window
+    if (window.bytes > 0 && next.offset < highWatermark) {
+      this.#ahead = { from: next, window: this.#read(next, highWatermark) }
+      // Whoever pulls meets the error; a reader that is closed before that does not have to.
+      this.#ahead.window.catch(() => {})
+    }
+    return window
+  }
+
+  async #read(from: FillRequest['from'], highWatermark: number): Promise<Window> {
+    const turn = this.#turn++ % WINDOWS
+    for (let start = from; ; ) {
+      const region = this.#regions[turn]
+      const memory = region.u8.buffer as unknown as SharedArrayBuffer
+      const reply = await this.#client.control.fill({ fileSystem: this.#fileSystem, directory: this.#directory, from: start, memory, highWatermark })
+      if (!reply.ok) throw decodeError(reply.error)
+      if (reply.bytesNeeded === undefined) return { region, bytes: reply.bytes, next: reply.next }
+      assert(reply.bytesNeeded > region.byteLength, 'a larger window is asked for than the one that did not do')
+      this.#regions[turn] = sharedRegion(reply.bytesNeeded)
+      start = reply.next
+    }
+  }
+
+  close(): void {
+    this.#ahead = undefined
+  }
+}
+
+function sharedRegion(bytes: number): Region {
+  return new Region(new SharedArrayBuffer(Math.ceil(bytes / 8) * 8))
+}
+

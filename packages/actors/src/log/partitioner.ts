@@ -1,0 +1,28 @@
+/**
+ * MurmurHash2 of `bytes` with Kafka's seed, as a signed 32-bit number: the same key goes to the same partition number as
+ * with Kafka's Java client. Algorithm: Austin Appleby's MurmurHash2; seed and use as in Apache Kafka's `Utils.murmur2`.
+ */
+export function murmur2(bytes: Uint8Array): number {
+  const { length } = bytes
+  const m = 0x5bd1e995
+  let hash = 0x9747b28c ^ length
+  let at = 0
+  for (; at + 4 <= length; at += 4) {
+    let word = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)
+    word = Math.imul(word, m)
+    word ^= word >>> 24
+    word = Math.imul(word, m)
+    hash = Math.imul(hash, m) ^ word
+  }
+  const left = length - at
+  if (left === 3) hash ^= bytes[at + 2] << 16
+  if (left >= 2) hash ^= bytes[at + 1] << 8
+  if (left >= 1) hash = Math.imul(hash ^ bytes[at], m)
+  hash ^= hash >>> 13
+  hash = Math.imul(hash, m)
+  return hash ^ (hash >>> 15)
+}
+
+export function partitionOfKey(key: Uint8Array, partitions: number): number {
+  return (murmur2(key) & 0x7fff_ffff) % partitions
+}

@@ -1,0 +1,153 @@
+import { isMainThread } from 'node:worker_threads'
+import { type FileSystem, WalrusError } from '@walrus-log/core'
+import { KeepAlive, waitWhile } from '../lane/doorbell.js'
+import {
+  PARTITION_DURABLE_AT,
+  PARTITION_DURABLE_SELECT_AT,
+  PARTITION_SIGNAL_AT,
+  PARTITION_WAITERS_AT,
+  partitionAt,
+} from '../memory/layout.js'
+import type { Batch } from './batch.js'
+import { CODECS } from './codec.js'
+import { closedError, type LogClient, type PartitionPlace, readFirstOffset, type TopicPlace } from './log-client.js'
+import type { FilledReadOptions } from './options.js'
+import { PartitionReader, type ReadStart } from './partition-reader.js'
+
+/** How a thread reaches the files: `fs` in threads that may wait for a disk, the reader pool elsewhere. */
+export interface ReadAccess {
+  fs: FileSystem
+  fileSystem: string | undefined
+}
+
+/** See `Topic.read`. Ends when all that was there at the call is read; with `follow`, when the signal or the log says so. */
+export async function* readTopic<Value>(
+  client: LogClient,
+  topic: TopicPlace,
+  access: ReadAccess,
+  options: FilledReadOptions,
+): AsyncGenerator<Batch<Value>, void, undefined> {
+  const { signal, follow } = options
+  signal?.throwIfAborted()
+  const places = choosePartitions(topic, options.partition)
+  const fs = isMainThread || options.readAhead === true ? undefined : access.fs
+  const readers = places.map((place) => {
+    const offsetEnd = follow ? Number.POSITIVE_INFINITY : highWatermark(client, place)
+    const start = startOf(client, place, options)
+    const codec = CODECS[topic.config.codec]
+    return new PartitionReader<Value>(client, place, codec, start, { fs, fileSystem: access.fileSystem, offsetEnd })
+  })
+  const wait = follow ? new WatermarkWait(client, places, signal) : undefined
+  try {
+    for (;;) {
+      // What moves after this look is seen by the wait below, which compares with it.
+      wait?.look()
+      let gave = false
+      for (const reader of readers) {
+        if (!reader.hasMore) continue
+        let batch = reader.take()
+        if (batch === undefined) {
+          const filling = reader.fill()
+          if (filling !== undefined) await filling
+          batch = reader.take()
+        }
+        for (; batch !== undefined; batch = reader.take()) {
+          gave = true
+          yield batch
+          signal?.throwIfAborted()
+          if (client.isClosed) throw closedError()
+        }
+      }
+      if (gave) continue
+      if (wait === undefined) return
+      await wait.wait()
+      signal?.throwIfAborted()
+      if (client.isClosed) throw closedError()
+    }
+  } finally {
+    wait?.close()
+    for (const reader of readers) reader.close()
+  }
+}
+
+function choosePartitions(topic: TopicPlace, partition: number | undefined): PartitionPlace[] {
+  if (partition === undefined) return topic.partitions
+  const place = topic.partitions[partition]
+  if (place !== undefined) return [place]
+  throw new WalrusError('INVALID_ARGUMENT', `topic ${topic.config.name} has partitions 0 to ${topic.partitions.length - 1}, ${partition} was asked for; take one of these`, { field: 'partition' })
+}
+
+export function highWatermark(client: LogClient, place: PartitionPlace): number {
+  return client.memory.readPointOffset(place.slot, PARTITION_DURABLE_SELECT_AT, PARTITION_DURABLE_AT)
+}
+
+function startOf(client: LogClient, place: PartitionPlace, { from }: FilledReadOptions): ReadStart {
+  const first = readFirstOffset(client.memory, place.slot)
+  const next = highWatermark(client, place)
+  if (from === 'start') return { offset: first }
+  if (from === 'end') return { offset: next }
+  if (from instanceof Date) return { timestampMs: from.getTime() }
+  if (from >= first && from <= next) return { offset: from }
+  throw new WalrusError('OFFSET_OUT_OF_RANGE', `partition ${place.partition} has offsets ${first} to ${next - 1}, ${from} was asked for; read from ${from < first ? first : next}`, { first, next, offset: from })
+}
+
+/** Waits until the high watermark of one of some partitions moves. */
+class WatermarkWait {
+  readonly #words: Int32Array
+  readonly #signals: number[]
+  readonly #seen: number[]
+  readonly #waiters: number[]
+  readonly #keepAlive = new KeepAlive()
+  readonly #signal: AbortSignal | undefined
+  readonly #armed: boolean[]
+  /** Ends the wait in hand. One function for all waits, so that what stays armed for long gathers nothing. */
+  #wake: () => void = () => {}
+  readonly #onAbort = (): void => this.#wake()
+
+  constructor(client: LogClient, places: PartitionPlace[], signal: AbortSignal | undefined) {
+    this.#words = client.memory.words
+    this.#signals = places.map(({ slot }) => partitionAt(slot) + PARTITION_SIGNAL_AT)
+    this.#waiters = places.map(({ slot }) => partitionAt(slot) + PARTITION_WAITERS_AT)
+    this.#seen = this.#signals.map(() => 0)
+    this.#armed = this.#signals.map(() => false)
+    for (const at of this.#waiters) Atomics.add(this.#words, at, 1)
+    this.#signal = signal
+    signal?.addEventListener('abort', this.#onAbort)
+  }
+
+  look(): void {
+    for (let index = 0; index < this.#signals.length; index++) {
+      this.#seen[index] = Atomics.load(this.#words, this.#signals[index])
+    }
+  }
+
+  /** Resolves when a signal has moved since `look`, or the abort signal came. */
+  async wait(): Promise<void> {
+    this.#keepAlive.hold()
+    try {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        if (this.#signal?.aborted) resolve()
+        for (let index = 0; index < this.#signals.length; index++) this.#arm(index)
+      })
+    } finally {
+      this.#keepAlive.release()
+    }
+  }
+
+  #arm(index: number): void {
+    if (Atomics.load(this.#words, this.#signals[index]) !== this.#seen[index]) return this.#wake()
+    if (this.#armed[index]) return
+    this.#armed[index] = true
+    void waitWhile(this.#words, this.#signals[index], this.#seen[index]).then(() => {
+      this.#armed[index] = false
+      this.#wake()
+    })
+  }
+
+  close(): void {
+    for (const at of this.#waiters) Atomics.sub(this.#words, at, 1)
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#keepAlive.close()
+  }
+}

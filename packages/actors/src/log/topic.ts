@@ -1,0 +1,48 @@
+import type { TopicConfig } from '@walrus-log/core'
+import type { Batch } from './batch.js'
+import type { LogClient, TopicPlace, TopicStats } from './log-client.js'
+import { checkProducerOptions, checkReadOptions, type ProducerOptions, type ReadOptions } from './options.js'
+import { Producer } from './producer.js'
+import { type ReadAccess, readTopic } from './reader.js'
+
+/** An open topic, in one thread. `Value` is what its codec takes and gives. */
+export class Topic<Value = unknown> {
+  readonly name: string
+  readonly config: Readonly<TopicConfig>
+  readonly #client: LogClient
+  readonly #place: TopicPlace
+  readonly #access: ReadAccess
+
+  constructor(client: LogClient, place: TopicPlace, access: ReadAccess) {
+    this.name = place.config.name
+    this.config = Object.freeze({ ...place.config })
+    this.#client = client
+    this.#place = place
+    this.#access = access
+  }
+
+  /** Makes a producer for this thread; close it when it is done, or with the log. */
+  producer(options: ProducerOptions = {}): Producer<Value> {
+    this.#client.requireOpen()
+    const producer = new Producer<Value>(this.#client, this.#place, checkProducerOptions(options), (closed) => {
+      this.#client.producers.delete(closed)
+    })
+    this.#client.producers.add(producer as unknown as Producer<never>)
+    return producer
+  }
+
+  /**
+   * Reads batches in order within each partition. Without `follow` it ends when all is read that was acknowledged at the
+   * call; with it, it waits for more until `signal` is aborted, which rejects with the signal's reason.
+   * A batch and its views are valid until the next one is pulled.
+   */
+  read(options: ReadOptions = {}): AsyncGenerator<Batch<Value>, void, undefined> {
+    this.#client.requireOpen()
+    return readTopic<Value>(this.#client, this.#place, this.#access, checkReadOptions(options))
+  }
+
+  stats(): Promise<TopicStats> {
+    this.#client.requireOpen()
+    return this.#client.control.topicStats(this.name)
+  }
+}

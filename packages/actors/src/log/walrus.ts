@@ -1,0 +1,219 @@
+import { checkName, type FileSystem, type TopicConfig, WalrusError } from '@walrus-log/core'
+import { ring } from '../lane/doorbell.js'
+import {
+  CLIENT_DOORBELL_AT,
+  CLIENT_LIFE_AT,
+  CLIENT_OPEN,
+  CLIENT_RING_BYTES_AT,
+  CLIENT_RINGS_AT,
+  CLIENT_STATE_AT,
+  CLIENTS_MAX,
+  clientAt,
+  HEADER_ATTACH_SIGNAL_AT,
+  HEADER_MAGIC_AT,
+  HOST_CLIENT,
+  MEMORY_MAGIC,
+} from '../memory/layout.js'
+import { type SharedBuffers, SharedMemory } from '../memory/shared-memory.js'
+import { answerClient, CONTROL_RING_BYTES, type ControlConnection, callHost } from '../message/control-channel.js'
+import type { LaneEndpoint } from '../message/lane-endpoint.js'
+import { ReaderPool } from '../reader-pool/reader-pool.js'
+import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
+import { loadFileSystem } from '../writer/file-system.js'
+import { Host } from './host.js'
+import { claimClient, closedError, type ControlCalls, LogClient, openClient } from './log-client.js'
+import { checkOpenOptions, checkTopicOptions, type OpenOptions, type TopicOptions } from './options.js'
+import type { WalrusStats } from './stats.js'
+import { Topic } from './topic.js'
+
+/** What an attached thread asks of the host; reading is its own business. */
+type HostCalls = Omit<ControlCalls, 'fill'>
+
+/** What another thread needs to take part in an open log. Structured-cloneable: `workerData`, `postMessage`. */
+export interface WalrusHandle {
+  kind: 'walrus-handle'
+  directory: string
+  fileSystem: string | undefined
+  buffers: SharedBuffers
+}
+
+/**
+ * An open log, in one thread: the opener's, which owns the lock and the writer threads, or one that is attached to it.
+ * All of its methods are for the thread that made it.
+ */
+export class Walrus {
+  readonly directory: string
+  readonly #client: LogClient
+  readonly #host: Host | undefined
+  readonly #fs: FileSystem
+  readonly #fileSystem: string | undefined
+  readonly #disconnect: () => Promise<void>
+  readonly #onBeforeExit = (): void => {
+    if (!this.#client.isClosed && this.#hasUnsettled()) void this.#client.flush().catch(() => {})
+  }
+
+  private constructor(parts: { directory: string; client: LogClient; host: Host | undefined; fs: FileSystem; fileSystem: string | undefined; disconnect: () => Promise<void> }) {
+    this.directory = parts.directory
+    this.#client = parts.client
+    this.#host = parts.host
+    this.#fs = parts.fs
+    this.#fileSystem = parts.fileSystem
+    this.#disconnect = parts.disconnect
+    // A process that ends without `close` still settles what it has sent: that keeps it alive a moment longer.
+    process.on('beforeExit', this.#onBeforeExit)
+  }
+
+  /**
+   * Opens the log in `directory`, which is made where there is none, and holds it until `close`.
+   * Throws `LOCKED` (`error.pid`), `INVALID_ARGUMENT` (`error.field`).
+   */
+  static async open(directory: string, options: OpenOptions = {}): Promise<Walrus> {
+    const filled = checkOpenOptions(options)
+    checkName('namespace', filled.namespace)
+    const memory = SharedMemory.allocate(filled.laneBytesMax)
+    const host = await Host.open(directory, memory, filled)
+    const client = new LogClient(memory, claimClient(memory), host)
+    openClient(memory, client.client)
+    const fileSystem = filled.fileSystem?.toString()
+    answerAttachedThreads(client, host)
+    return new Walrus({ directory: host.directory, client, host, fs: await loadFileSystem(fileSystem), fileSystem, disconnect: async () => {} })
+  }
+
+  /** Takes part, from another thread, in a log that is open in this process. */
+  static async attach(handle: WalrusHandle): Promise<Walrus> {
+    const memory = memoryOf(handle)
+    if (!memory.isOpen) throw closedError()
+    const number = claimClient(memory)
+    const { words } = memory
+    const ringsAt = memory.chunks.take(2 * CONTROL_RING_BYTES)
+    if (ringsAt < 0) throw new WalrusError('MAILBOX_FULL', 'the memory for lanes is used up; close producers that are not used, or open the log with a larger laneBytesMax')
+    words[clientAt(number) + CLIENT_RINGS_AT] = ringsAt
+    words[clientAt(number) + CLIENT_RING_BYTES_AT] = CONTROL_RING_BYTES
+    const { directory, fileSystem } = handle
+    let connection: ControlConnection<HostCalls> | undefined
+    // A thread of its own reads for an attached thread that asks for it: memory to read into cannot travel in a lane.
+    let pool: ReaderPool | undefined
+    const fill = (request: FillRequest): Promise<FillReply> => {
+      pool ??= new ReaderPool(directory, fileSystem)
+      return pool.fill(request)
+    }
+    const client = new LogClient(memory, number, {
+      openTopic: (name, request) => connection!.calls.openTopic(name, request),
+      topics: () => connection!.calls.topics(),
+      topicStats: (name) => connection!.calls.topicStats(name),
+      deleteTopic: (name) => connection!.calls.deleteTopic(name),
+      fill,
+    })
+    connection = callHost<HostCalls>(memory, number, client.doorbell, closedError)
+    openClient(memory, number)
+    Atomics.add(words, HEADER_ATTACH_SIGNAL_AT, 1)
+    ring(words, clientAt(HOST_CLIENT) + CLIENT_DOORBELL_AT)
+    const disconnect = async (): Promise<void> => {
+      memory.chunks.give(ringsAt, 2 * CONTROL_RING_BYTES)
+      await pool?.close()
+    }
+    return new Walrus({ directory, client, host: undefined, fs: await loadFileSystem(fileSystem), fileSystem, disconnect })
+  }
+
+  /** Opens a topic, or creates it. Throws `TOPIC_MISMATCH` where it exists with other partitions or another codec. */
+  async topic<Value = unknown>(name: string, options: TopicOptions = {}): Promise<Topic<Value>> {
+    this.#client.requireOpen()
+    const place = await this.#client.control.openTopic(name, checkTopicOptions(options))
+    return new Topic<Value>(this.#client, place, { fs: this.#fs, fileSystem: this.#fileSystem })
+  }
+
+  async topics(): Promise<TopicConfig[]> {
+    this.#client.requireOpen()
+    return this.#client.control.topics()
+  }
+
+  /** Removes a topic with all its records. Producers that still send to it are refused with `UNKNOWN_TOPIC`. */
+  async deleteTopic(name: string): Promise<void> {
+    this.#client.requireOpen()
+    await this.#client.control.deleteTopic(name)
+  }
+
+  /** Counters of all writers since the log was opened. For the opener's thread. */
+  stats(): WalrusStats {
+    if (this.#host === undefined) throw new WalrusError('INVALID_ARGUMENT', 'stats() is for the thread that opened the log; call it there', { field: 'thread' })
+    return this.#host.stats()
+  }
+
+  /** For another thread of this process: `Walrus.attach(handle)`. Valid until the log is closed. */
+  handle(): WalrusHandle {
+    this.#client.requireOpen()
+    return { kind: 'walrus-handle', directory: this.directory, fileSystem: this.#fileSystem, buffers: this.#client.memory.buffers }
+  }
+
+  /**
+   * In the opener's thread: settles everything that any thread has sent, ends all threads, and lets the directory go. In
+   * an attached thread: settles what this thread has sent, and takes no part any more. Rejects where something sent was
+   * refused; the log is closed all the same.
+   */
+  async close(): Promise<void> {
+    process.off('beforeExit', this.#onBeforeExit)
+    let refusal: unknown
+    if (!this.#client.isClosed) {
+      const results = await Promise.allSettled([...this.#client.producers].map((producer) => producer.close()))
+      refusal = results.find((result) => result.status === 'rejected')?.reason
+    }
+    try {
+      await this.#host?.close()
+    } finally {
+      this.#client.close()
+      await this.#disconnect()
+    }
+    if (refusal !== undefined) throw refusal
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #hasUnsettled(): boolean {
+    for (const producer of this.#client.producers) if (producer.hasUnsettled) return true
+    return false
+  }
+}
+
+/** A log's memory is mapped once a thread, however often the thread attaches. */
+const memories = new WeakMap<SharedArrayBuffer, SharedMemory>()
+
+function memoryOf(handle: WalrusHandle): SharedMemory {
+  const known = handle?.kind === 'walrus-handle' ? memories.get(handle.buffers.control) : undefined
+  if (known !== undefined) return known
+  if (handle?.kind !== 'walrus-handle') {
+    throw new WalrusError('INVALID_ARGUMENT', 'attach() takes what handle() gave in the thread that opened the log', { field: 'handle' })
+  }
+  const memory = new SharedMemory(handle.buffers)
+  if (memory.words[HEADER_MAGIC_AT] !== MEMORY_MAGIC) {
+    throw new WalrusError('INVALID_ARGUMENT', 'the handle comes from another version of this package; use one version in all threads', { field: 'handle' })
+  }
+  memories.set(handle.buffers.control, memory)
+  return memory
+}
+
+/** The host's part: whenever its doorbell rings, new clients are taken notice of and everybody's calls are answered. */
+function answerAttachedThreads(client: LogClient, host: Host): void {
+  const { memory } = client
+  const endpoints = new Map<number, { life: number; endpoint: LaneEndpoint }>()
+  let attachSeen = 0
+  client.doorbell.listen({
+    poll() {
+      const attached = Atomics.load(memory.words, HEADER_ATTACH_SIGNAL_AT)
+      if (attached !== attachSeen) {
+        attachSeen = attached
+        for (let number = HOST_CLIENT + 1; number < CLIENTS_MAX; number++) takeNotice(number)
+      }
+      for (const { endpoint } of endpoints.values()) endpoint.poll()
+      return true
+    },
+  })
+
+  function takeNotice(number: number): void {
+    const at = clientAt(number)
+    const life = memory.words[at + CLIENT_LIFE_AT]
+    if (Atomics.load(memory.words, at + CLIENT_STATE_AT) !== CLIENT_OPEN) endpoints.delete(number)
+    else if (endpoints.get(number)?.life !== life) endpoints.set(number, { life, endpoint: answerClient(memory, number, host) })
+  }
+}

@@ -1,0 +1,101 @@
+import { expose, type Remote, releaseProxy, wrap } from 'comlink'
+import { type EventedDoorbell, ring } from '../lane/doorbell.js'
+import type { LanePlace } from '../lane/layout.js'
+import {
+  ARENA_CHUNK_BYTES,
+  CLIENT_DOORBELL_AT,
+  CLIENT_FROM_HOST_HEAD_AT,
+  CLIENT_FROM_HOST_TAIL_AT,
+  CLIENT_RING_BYTES_AT,
+  CLIENT_RINGS_AT,
+  CLIENT_TO_HOST_HEAD_AT,
+  CLIENT_TO_HOST_TAIL_AT,
+  clientAt,
+  HOST_CLIENT,
+} from '../memory/layout.js'
+import type { SharedMemory } from '../memory/shared-memory.js'
+import { decodeError, encodeError } from './error-codec.js'
+import { LaneEndpoint } from './lane-endpoint.js'
+import { MessageReceiver, MessageSender } from './message-lane.js'
+import type { EncodedError } from '../writer/messages.js'
+
+/** One direction's ring; the two lie one behind the other in one run of the arena. */
+export const CONTROL_RING_BYTES = ARENA_CHUNK_BYTES / 2
+
+/** A call's outcome as a value: comlink itself keeps neither the code nor the fields of an error. */
+type Outcome = { ok: true; value: unknown } | { ok: false; error: EncodedError }
+
+interface CallTarget {
+  call(name: string, args: unknown[]): Promise<Outcome>
+}
+
+/** The host's end of a client's control lanes: answers calls of `target`'s methods. */
+export function answerClient(memory: SharedMemory, client: number, target: object): LaneEndpoint {
+  const endpoint = endpointOf(memory, client, 'host')
+  const methods = target as Record<string, (...args: unknown[]) => unknown>
+  const answers: CallTarget = {
+    async call(name, args) {
+      try {
+        return { ok: true, value: await methods[name](...args) }
+      } catch (error) {
+        return { ok: false, error: encodeError(error) }
+      }
+    },
+  }
+  expose(answers, endpoint)
+  return endpoint
+}
+
+export interface ControlConnection<Calls> {
+  calls: Calls
+  close(): void
+}
+
+/** A client's end: an object whose methods are the host's, called over the lanes. Rejects with the host's own errors. */
+export function callHost<Calls extends object>(memory: SharedMemory, client: number, doorbell: EventedDoorbell, onClosed: () => Error): ControlConnection<Calls> {
+  const endpoint = endpointOf(memory, client, 'client')
+  const remote = wrap<CallTarget>(endpoint) as Remote<CallTarget>
+  const open = new Set<(error: Error) => void>()
+  const waiter = {
+    poll(): boolean {
+      endpoint.poll()
+      if (memory.isClosed) for (const reject of [...open]) reject(onClosed())
+      return open.size > 0
+    },
+  }
+  const call = (name: string, args: unknown[]): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      // A call whose peer is gone never settles by itself: it is raced against the end of the log.
+      const end = (error: Error): void => {
+        open.delete(end)
+        reject(error)
+      }
+      open.add(end)
+      remote.call(name, args).then(
+        (outcome) => {
+          open.delete(end)
+          if (outcome.ok) resolve(outcome.value)
+          else reject(decodeError(outcome.error))
+        },
+        (error) => end(error as Error),
+      )
+      doorbell.add(waiter)
+    })
+  const calls = new Proxy({} as Calls, {
+    get: (_target, name) => (typeof name === 'string' && name !== 'then' ? (...args: unknown[]) => call(name, args) : undefined),
+  })
+  return { calls, close: () => remote[releaseProxy]() }
+}
+
+function endpointOf(memory: SharedMemory, client: number, side: 'host' | 'client'): LaneEndpoint {
+  const { words, arena } = memory
+  const at = clientAt(client)
+  const ringsAt = words[at + CLIENT_RINGS_AT]
+  const ringBytes = words[at + CLIENT_RING_BYTES_AT]
+  const toHost: LanePlace = { ringAt: ringsAt, ringBytes, tailAt: at + CLIENT_TO_HOST_TAIL_AT, headAt: at + CLIENT_TO_HOST_HEAD_AT }
+  const fromHost: LanePlace = { ringAt: ringsAt + ringBytes, ringBytes, tailAt: at + CLIENT_FROM_HOST_TAIL_AT, headAt: at + CLIENT_FROM_HOST_HEAD_AT }
+  const [out, back] = side === 'host' ? [fromHost, toHost] : [toHost, fromHost]
+  const peer = side === 'host' ? client : HOST_CLIENT
+  const ringPeer = (): void => ring(words, clientAt(peer) + CLIENT_DOORBELL_AT)
+  return new LaneEndpoint(new MessageSender(arena, words, out, ringPeer), new MessageReceiver(arena, words, back, ringPeer))
+}

@@ -1,0 +1,49 @@
+import { availableParallelism } from 'node:os'
+import { Piscina } from 'piscina'
+import { decodeError } from '../message/error-codec.js'
+import type { FillReply, FillRequest, StoreReply, StoreRequest } from './tasks.js'
+
+/** An idle pool thread is given back after this long; a worker costs some 25 ms to start. */
+const IDLE_MS = 10_000
+
+/** Plain and distributive: a request without what the pool adds to each. */
+type WithoutPlace<Request> = Request extends unknown ? Omit<Request, 'fileSystem' | 'directory'> : never
+
+/**
+ * Threads for what may wait for a disk but is no writer's business: cold reads for the main thread, checking of
+ * checksums, and the topics' settings. Stateless tasks on piscina's pool; owned by the host.
+ */
+export class ReaderPool {
+  readonly #pool: Piscina
+  readonly #directory: string
+  readonly #fileSystem: string | undefined
+
+  constructor(directory: string, fileSystem: string | undefined) {
+    this.#directory = directory
+    this.#fileSystem = fileSystem
+    this.#pool = new Piscina({
+      filename: new URL('./tasks.js', import.meta.url).href,
+      minThreads: 0,
+      maxThreads: Math.max(2, availableParallelism()),
+      idleTimeout: IDLE_MS,
+      execArgv: [],
+    })
+  }
+
+  fill(request: FillRequest): Promise<FillReply> {
+    return this.#pool.run(request, { name: 'fill' })
+  }
+
+  /** Throws the task's own error. */
+  async store(request: WithoutPlace<StoreRequest>): Promise<Extract<StoreReply, { ok: true }>> {
+    const task = { ...request, fileSystem: this.#fileSystem, directory: this.#directory }
+    const reply: StoreReply = await this.#pool.run(task, { name: 'store' })
+    if (!reply.ok) throw decodeError(reply.error)
+    return reply
+  }
+
+  /** Waits for running tasks and ends the threads. */
+  async close(): Promise<void> {
+    await this.#pool.close()
+  }
+}

@@ -1,0 +1,116 @@
+import { type ReadPosition, Region, type FileSystem, SegmentReader, type TopicConfig, type TopicRequest, TopicStore, type Durability, segmentBases, indexFileName, loadIndex } from '@walrus-log/core'
+import { encodeError } from '../message/error-codec.js'
+import type { EncodedError } from '../writer/messages.js'
+import { loadFileSystem } from '../writer/file-system.js'
+
+// What the threads of the reader pool do. Each task opens what it needs and leaves nothing open but a few read-only
+// descriptors, so that any thread can do any task.
+
+/** Reads a partition's batches into shared memory: see `SegmentReader.fill`. */
+export interface FillRequest {
+  fileSystem: string | undefined
+  directory: string
+  from: ReadPosition | { offset: number } | { timestampMs: number }
+  memory: SharedArrayBuffer
+  highWatermark: number
+}
+
+export type FillReply =
+  | { ok: true; bytes: number; start: ReadPosition; next: ReadPosition; bytesNeeded?: number }
+  | { ok: false; error: EncodedError }
+
+export type StoreRequest = { fileSystem: string | undefined; directory: string } & (
+  | { call: 'directory' }
+  | { call: 'prepare' }
+  | { call: 'open'; name: string; request: TopicRequest; defaults: { durability: Durability } }
+  | { call: 'get'; name: string }
+  | { call: 'list' }
+  | { call: 'delete'; name: string }
+  | { call: 'size'; partitionDirectory: string; openBaseOffset: number; openBytes: number }
+)
+
+export type StoreReply = { ok: true; config?: TopicConfig; topics?: TopicConfig[]; size?: { bytes: number; segments: number } } | { ok: false; error: EncodedError }
+
+/** Readers that a pool thread keeps open, by directory; the oldest goes first. */
+const READERS_MAX = 16
+const readers = new Map<string, SegmentReader>()
+const regions = new WeakMap<SharedArrayBuffer, Region>()
+
+export async function fill(request: FillRequest): Promise<FillReply> {
+  try {
+    const reader = readerOf(await loadFileSystem(request.fileSystem), request.directory)
+    const start = locate(reader, request.from)
+    let region = regions.get(request.memory)
+    if (region === undefined) regions.set(request.memory, (region = new Region(request.memory)))
+    const filled = reader.fill(start, region, request.highWatermark, true)
+    return { ok: true, start, ...filled }
+  } catch (error) {
+    readers.get(request.directory)?.close()
+    readers.delete(request.directory)
+    return { ok: false, error: encodeError(error) }
+  }
+}
+
+/** Finds where to begin; a full position is taken as it is. */
+export function locate(reader: SegmentReader, from: FillRequest['from']): ReadPosition {
+  if ('timestampMs' in from) return reader.locateTimestamp(from.timestampMs)
+  return 'position' in from ? from : reader.locate(from.offset)
+}
+
+function readerOf(fs: FileSystem, directory: string): SegmentReader {
+  let reader = readers.get(directory)
+  if (reader === undefined) {
+    reader = new SegmentReader(fs, directory)
+    if (readers.size >= READERS_MAX) {
+      const [oldest, old] = readers.entries().next().value!
+      old.close()
+      readers.delete(oldest)
+    }
+  } else {
+    readers.delete(directory)
+  }
+  readers.set(directory, reader)
+  return reader
+}
+
+/** Looks after the namespace's directory and its topics' settings, so that the host's thread waits for no disk. */
+export async function store(request: StoreRequest): Promise<StoreReply> {
+  try {
+    const fs = await loadFileSystem(request.fileSystem)
+    const topics = new TopicStore(fs, request.directory)
+    switch (request.call) {
+      case 'directory':
+        fs.makeDirectory(request.directory)
+        return { ok: true }
+      case 'prepare':
+        topics.finishDeletions()
+        return { ok: true }
+      case 'open':
+        return { ok: true, config: topics.open(request.name, request.request, request.defaults, Date.now()) }
+      case 'get':
+        return { ok: true, config: topics.get(request.name) }
+      case 'list':
+        return { ok: true, topics: topics.list() }
+      case 'delete':
+        topics.delete(request.name, Date.now())
+        return { ok: true }
+      case 'size':
+        return { ok: true, size: partitionSize(fs, request) }
+    }
+  } catch (error) {
+    return { ok: false, error: encodeError(error) }
+  }
+}
+
+function partitionSize(fs: FileSystem, request: { partitionDirectory: string; openBaseOffset: number; openBytes: number }): { bytes: number; segments: number } {
+  const { partitionDirectory, openBaseOffset, openBytes } = request
+  if (!fs.exists(partitionDirectory)) return { bytes: 0, segments: 0 }
+  const names = fs.list(partitionDirectory)
+  let bytes = 0
+  const bases = segmentBases(names)
+  for (const base of bases) {
+    if (base === openBaseOffset) bytes += openBytes
+    else if (names.includes(indexFileName(base))) bytes += loadIndex(fs, partitionDirectory, base)?.dataBytes ?? 0
+  }
+  return { bytes, segments: bases.length }
+}

@@ -1,0 +1,66 @@
+import { addContent, type ContentCheck, emptyContent } from './checksum.js'
+import { type ChunkReject, REJECTS_DESCRIBED_MAX } from './parse/rejects.js'
+
+/** A record of the source that was not taken. */
+export interface Reject {
+  file: string
+  /** Counted from 1. */
+  line: number
+  reason: string
+}
+
+/** How far a run came: everything before this was read, and is acknowledged or rejected. */
+export interface Position {
+  file: string
+  /** Lines that lie wholly before it. */
+  line: number
+  /** Bytes that lie before it. */
+  byte: number
+}
+
+/** What became of one cut of a source. */
+export interface CutResult {
+  file: string
+  fileIndex: number
+  newlines: number
+  sourceBytes: number
+  content: ContentCheck
+  rejectsCount: number
+  /** Lines counted from 0 at the beginning of the cut. */
+  rejects: ChunkReject[]
+}
+
+/** Sums up a run. Results are added in the order of the source, so that lines can be counted. */
+export class Tally {
+  readonly content = emptyContent()
+  readonly rejects: Reject[] = []
+  rejectsCount = 0
+  bytesRead = 0
+  position: Position | null = null
+  readonly #onReject: (reject: Reject) => void
+  #fileIndex = -1
+
+  /** `onReject` is told of the rejects that are described, as they are found. */
+  constructor(onReject: (reject: Reject) => void) {
+    this.#onReject = onReject
+  }
+
+  add(result: CutResult): void {
+    const { file, fileIndex, newlines, sourceBytes } = result
+    if (fileIndex !== this.#fileIndex || !this.position) {
+      this.position = { file, line: 0, byte: 0 }
+      this.#fileIndex = fileIndex
+    }
+    for (const { line, reason } of result.rejects) {
+      if (this.rejects.length === REJECTS_DESCRIBED_MAX) break
+      const reject = { file, line: this.position.line + line + 1, reason }
+      this.rejects.push(reject)
+      this.#onReject(reject)
+    }
+    this.rejectsCount += result.rejectsCount
+    addContent(this.content, result.content)
+    this.bytesRead += sourceBytes
+    this.position.line += newlines
+    this.position.byte += sourceBytes
+  }
+}

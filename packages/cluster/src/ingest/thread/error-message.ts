@@ -1,0 +1,22 @@
+import { isWalrusError, WalrusError, type WalrusErrorCode } from '@walrus-log/core'
+
+/** An error on its way between threads: structured cloning would drop the code, and with it the class. */
+export interface ErrorMessage {
+  message: string
+  code: string | undefined
+  isWalrusError: boolean
+  stack: string | undefined
+}
+
+export function encodeError(error: unknown): ErrorMessage {
+  const { message, code, stack } = error instanceof Error ? (error as NodeJS.ErrnoException) : new Error(String(error))
+  return { message, code, isWalrusError: isWalrusError(error), stack }
+}
+
+export function decodeError({ message, code, isWalrusError, stack }: ErrorMessage): Error {
+  const error = isWalrusError
+    ? new WalrusError(code as WalrusErrorCode, message.slice(`${code}: `.length))
+    : Object.assign(new Error(message), { code })
+  error.stack = stack
+  return error
+}

@@ -1,0 +1,18 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { onTestFinished } from 'vitest'
+
+/** A directory of the running test's own, gone when it ends. */
+export function temporaryDirectory(): string {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'walrus-core-'))
+  onTestFinished(() => fs.rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+let places = 0
+
+/** A place below `directory` that nobody has used; for the many runs of one test. */
+export function freshPlace(directory: string): string {
+  return path.join(directory, String(places++))
+}
