@@ -119,6 +119,8 @@ export class EventedDoorbell {
 
   /** Polls `waiter` now and at each ring until it says that it waits no more. */
   add(waiter: Waiter): void {
+    // Nobody rings any more: what can be settled is settled now or never.
+    if (this.#isClosed) return void waiter.poll()
     this.#waiters.add(waiter)
     if (!this.#isArmed) return this.#arm()
     // The bell has been announced, so that a change after this look will ring.
@@ -128,6 +130,7 @@ export class EventedDoorbell {
 
   /** The same, without an end and without keeping the process alive. */
   listen(waiter: Waiter): void {
+    if (this.#isClosed) return void waiter.poll()
     this.#listeners.add(waiter)
     if (this.#isArmed) waiter.poll()
     else this.#arm()
@@ -165,7 +168,8 @@ export class EventedDoorbell {
   }
 
   #hold(isNeeded: boolean): void {
-    if (isNeeded === this.#isHeld) return
+    // A waiter may close the bell while it is polled; the timer must not come back then.
+    if (isNeeded === this.#isHeld || this.#isClosed) return
     this.#isHeld = isNeeded
     if (isNeeded) this.#keepAlive.hold()
     else this.#keepAlive.release()

@@ -40,6 +40,7 @@ export class LaneWriter {
    * begins; `limit` says how far the room reaches. Returns -1 where the lane is full; nothing has changed then.
    */
   claim(bytes: number): number {
+    assert(bytes <= this.entryBytesMax, 'an entry is at most half of its ring')
     const offset = this.#offset
     const toEnd = this.#place.ringBytes - offset
     if (toEnd >= bytes) {

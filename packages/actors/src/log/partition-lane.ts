@@ -1,9 +1,14 @@
 import {
+  align8,
   BATCH_HEADER_BYTES,
   type BatchProperties,
   closeBatch,
+  copyBytes,
   type EncodedBatch,
+  LENGTH_NULL,
+  RECORD_HEADER_BYTES,
   type Region,
+  writeRecordHeader,
 } from '@walrus-log/core'
 import { isSleeping, ring } from '../lane/doorbell.js'
 import { AtomicWords } from '../lane/layout.js'
@@ -31,8 +36,11 @@ import { lanePlace } from '../writer/writer-lane.js'
  *  enough that several of them are under way in a lane. */
 export const BATCH_PUBLISH_BYTES = 64 * 1024
 
+const LOOK_BYTES = 4 * 1024
+
 export const FULL = -1
 export const TOO_LARGE = -2
+export const CLOSED = -3
 
 /** What becomes of an append when its batch is settled. */
 export interface PendingAppend {
@@ -85,6 +93,7 @@ export class PartitionLane {
   #settledSeen: number
   #sequenceNext = 0
   #hasGivenTime = false
+  #lookAt = 0
 
   constructor(memory: SharedMemory, lane: number, options: { partition: number; writer: number; producerId: number; onRefused: OnRefused }) {
     const { words } = memory
@@ -121,7 +130,8 @@ export class PartitionLane {
 
   /**
    * Makes room for a record of `bytes` (header and padding included) and returns where it goes: in the open batch, or in
-   * a new one. Returns `FULL` where the lane has no room, `TOO_LARGE` where no lane of this size ever has.
+   * a new one. Returns `FULL` where the lane has no room, `TOO_LARGE` where no lane of this size ever has,
+   * `CLOSED` where the log takes nothing new.
    * A record that carries a time outside the batch's reach needs a batch of its own: see `fitsTimestamp`.
    */
   reserve(bytes: number): number {
@@ -134,10 +144,12 @@ export class PartitionLane {
     }
     const needed = BATCH_HEADER_BYTES + bytes
     if (needed > this.#writer.entryBytesMax) return TOO_LARGE
+    if (!this.#memory.isOpen) return CLOSED
     if (!this.#hasSlot()) return FULL
     const at = this.#writer.claim(needed)
     if (at < 0) return FULL
     this.#batchAt = at
+    this.#lookAt = at
     this.limit = Math.min(this.#writer.limit, at + Math.max(this.#batchBytes, needed))
     this.next = at + BATCH_HEADER_BYTES
     this.recordCount = 0
@@ -184,6 +196,33 @@ export class PartitionLane {
 
   get hasOpenBatch(): boolean {
     return this.recordCount > 0
+  }
+
+  /** Adds a record of nothing but a value to the open batch; false where there is none, or no room in it. */
+  addPlain(value: Uint8Array): boolean {
+    const at = this.next
+    const { length } = value
+    const end = at + align8(RECORD_HEADER_BYTES + length)
+    if (end > this.limit || this.#hasGivenTime) return false
+    const { u32 } = this.region
+    // The padding first: it is part of the record's last 8 bytes, which the header or the value then overwrite.
+    u32[(end >>> 2) - 2] = 0
+    u32[(end >>> 2) - 1] = 0
+    writeRecordHeader(this.region, at, length, LENGTH_NULL, LENGTH_NULL, 0)
+    copyBytes(this.region.u8, at + RECORD_HEADER_BYTES, value)
+    this.next = end
+    this.lastBatch = this.#published
+    this.lastIndex = this.recordCount++
+    this.lastTimestamp = this.#properties.timestampFirst
+    return true
+  }
+
+  /** Whether to look at the writer's doorbell: at the first record of a batch, and again every few KiB. A look at each
+   *  record would cost the line that the writer's own stores keep taking away. */
+  isLookDue(): boolean {
+    if (this.next < this.#lookAt) return false
+    this.#lookAt = this.next + LOOK_BYTES
+    return true
   }
 
   /** Whether the writer sleeps, so that a batch had better be published than gathered. */

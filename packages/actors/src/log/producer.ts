@@ -7,7 +7,7 @@ import { decodeRefusal } from '../writer/outcome.js'
 import { CODECS, encodeHeaders, encodeKey, type ValueCodec } from './codec.js'
 import { closedError, type LogClient, randomProducerId, type TopicPlace } from './log-client.js'
 import { type ProducerOptions, type RecordOptions, recordTooLarge } from './options.js'
-import { FULL, type PartitionLane, TOO_LARGE } from './partition-lane.js'
+import { CLOSED, FULL, type PartitionLane, TOO_LARGE } from './partition-lane.js'
 import { partitionOfKey } from './partitioner.js'
 import { isTurnOver, nextTurn } from './turn.js'
 
@@ -76,12 +76,14 @@ export class Producer<Value = unknown> implements Waiter {
    */
   send(value: Value, options: RecordOptions = NO_OPTIONS): boolean {
     if (this.#waiting.length > 0 || isTurnOver()) return false
+    if (options === NO_OPTIONS && this.#codec === CODECS.bytes && this.#addPlain(value)) return true
     return this.#put(value, this.#codec, options)
   }
 
   /** The same with a value that is in the codec's encoding already: its bytes are copied as they are. */
   sendEncoded(bytes: Uint8Array, options: RecordOptions = NO_OPTIONS): boolean {
     if (this.#waiting.length > 0 || isTurnOver()) return false
+    if (options === NO_OPTIONS && this.#addPlain(bytes)) return true
     return this.#put(bytes, CODECS.bytes, options)
   }
 
@@ -275,9 +277,25 @@ export class Producer<Value = unknown> implements Waiter {
     return partition
   }
 
-  /** Copies a record into the lane of its partition, or returns false. The hot path: nothing here makes an object. */
+  /**
+   * The hottest path: bytes without key, headers or time of their own, into a batch that is open and has room. Returns
+   * false where it is not that simple.
+   */
+  #addPlain(value: unknown): boolean {
+    if (!(value instanceof Uint8Array)) return false
+    const partition = this.#fixed ?? this.#nextPartition
+    const lane = this.#lanes[partition]
+    if (lane === undefined || !lane.addPlain(value)) return false
+    this.lastPartition = partition
+    if (this.#fixed === undefined) this.#nextPartition = partition + 1 === this.#lanes.length ? 0 : partition + 1
+    if (lane.isLookDue() && lane.isWriterIdle) lane.publish()
+    else if (!this.#publishIsDue) this.#publishAtTurnEnd()
+    return true
+  }
+
+  /** Copies a record into the lane of its partition, or returns false. Nothing here makes an object. */
   #put(value: unknown, codec: ValueCodec, options: RecordOptions): boolean {
-    if (this.#isClosed || !this.#client.memory.isOpen) this.#requireOpen()
+    if (this.#isClosed) this.#requireOpen()
     const key = options.key === undefined ? undefined : encodeKey(options.key)
     const headers = options.headers === undefined ? undefined : encodeHeaders(options.headers)
     const first = this.#choosePartition(key)
@@ -311,6 +329,7 @@ export class Producer<Value = unknown> implements Waiter {
     for (;;) {
       at = lane.reserve(recordBytes(room, keyLength, headersLength))
       if (at === FULL) return false
+      if (at === CLOSED) this.#requireOpen()
       if (at === TOO_LARGE) return this.#putLarge(lane, value, codec, key, headers, options)
       const valueAt = at + RECORD_HEADER_BYTES + keyLength + headersLength
       length = codec.put(value, lane.region, valueAt, lane.limit)
@@ -331,7 +350,7 @@ export class Producer<Value = unknown> implements Waiter {
     }
     padRecord(lane.region, next + length, end)
     lane.add(end, timestamp ?? lane.timestampFirst, options.durability === undefined ? 0 : durabilityLevel(options.durability))
-    if (lane.isWriterIdle) lane.publish()
+    if (lane.isLookDue() && lane.isWriterIdle) lane.publish()
     else if (!this.#publishIsDue) this.#publishAtTurnEnd()
     return true
   }

@@ -14,7 +14,8 @@ export class Arena {
   /** `words` is the control memory; `bytes` the arena's size. */
   constructor(words: Int32Array, bytes: number) {
     this.#words = words
-    this.#chunks = Math.floor(bytes / ARENA_CHUNK_BYTES)
+    // Runs are looked for in whole words of bits: what is behind the last whole one is never handed out, nor counted.
+    this.#chunks = Math.floor(bytes / (ARENA_CHUNK_BYTES * WORD_BITS)) * WORD_BITS
   }
 
   /** Byte position of a zero-or-stale run of at least `bytes`, or -1 where there is none. */

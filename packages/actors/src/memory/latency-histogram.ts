@@ -7,14 +7,14 @@ import { LATENCY_WORDS } from './layout.js'
 const SUB_BUCKETS = 32
 const SUB_BITS = 5
 
-/** Adds `count` samples of `ms`. One thread at a time. */
+/** Adds `count` samples of `ms`. Any thread: a writer and its sync thread settle different partitions at the same time. */
 export function recordLatency(words: Int32Array, at: number, ms: number, count: number): void {
-  words[at + bucketOf(Math.max(Math.round(ms * 1000), 0))] += count
+  Atomics.add(words, at + bucketOf(Math.max(Math.round(ms * 1000), 0)), count)
 }
 
 function bucketOf(microseconds: number): number {
   if (microseconds < SUB_BUCKETS) return microseconds
-  const value = Math.min(microseconds, 2 ** 31 - 1)
+  const value = Math.min(microseconds, 2 ** 32 - 1)
   const exponent = 31 - Math.clz32(value) - SUB_BITS
   return Math.min((exponent + 1) * SUB_BUCKETS + ((value >>> exponent) - SUB_BUCKETS), LATENCY_WORDS - 1)
 }

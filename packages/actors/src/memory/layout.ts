@@ -59,7 +59,10 @@ export const COUNTER_SYNCS = 0
 /** One bit a lane: set by senders, taken by the writer. */
 export const WRITER_READY_AT = 6 * LINE_WORDS
 export const READY_WORDS = LANES_MAX / 32
-/** Counts of acknowledgement latencies, see `latency-histogram.ts`. Written by whoever holds the partition's sync state. */
+/**
+ * Counts of acknowledgement latencies, see `latency-histogram.ts`. Added to by whoever holds a partition's sync state,
+ * which may be the writer for one partition and the sync thread for another at the same time.
+ */
 export const WRITER_LATENCIES_AT = WRITER_READY_AT + READY_WORDS
 export const LATENCY_WORDS = 1024
 export const WRITER_WORDS = WRITER_LATENCIES_AT + LATENCY_WORDS

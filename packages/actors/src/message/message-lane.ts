@@ -10,22 +10,25 @@ const HEADER_BYTES = 16
 const KIND_PART = 0x4d50_4152
 const KIND_LAST = 0x4d4c_5354
 
-/** Longer messages travel in parts of this size, so that any message fits any lane. */
-const PART_BYTES = 8 * 1024
+/** Longer messages travel in parts of at most this size, so that any message fits any lane. */
+const PART_BYTES_MAX = 8 * 1024
 
-const packr = new Packr({ useRecords: false, moreTypes: true, copyBuffers: true })
+// Records, because without them a `Map` arrives as an object. Each message brings its own: nothing is shared.
+const packr = new Packr({ useRecords: true, moreTypes: true, copyBuffers: true })
 
 /** Sends msgpack messages over a lane, in order; what has no room waits in this thread. */
 export class MessageSender {
   readonly #region: Region
   readonly #lane: LaneWriter
   readonly #waiting: Uint8Array[] = []
+  readonly #partBytes: number
   #partFrom = 0
   readonly #ring: () => void
 
   constructor(region: Region, words: Int32Array, place: LanePlace, ring: () => void) {
     this.#region = region
     this.#lane = new LaneWriter(region, new AtomicWords(words), place, MESSAGE_FRAMING)
+    this.#partBytes = Math.min(PART_BYTES_MAX, this.#lane.entryBytesMax - HEADER_BYTES)
     this.#ring = ring
   }
 
@@ -39,7 +42,7 @@ export class MessageSender {
     let sent = false
     while (this.#waiting.length > 0) {
       const bytes = this.#waiting[0]
-      const part = bytes.subarray(this.#partFrom, this.#partFrom + PART_BYTES)
+      const part = bytes.subarray(this.#partFrom, this.#partFrom + this.#partBytes)
       const entryBytes = HEADER_BYTES + ((part.length + 7) & ~7)
       const at = this.#lane.claim(entryBytes)
       if (at < 0) break

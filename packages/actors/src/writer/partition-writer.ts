@@ -145,12 +145,18 @@ export class PartitionWriter {
     return Atomics.load(this.#context.memory.words, this.#at + PARTITION_SEALED_AT) !== this.#rolledCount
   }
 
-  /** Takes all that the lane has published. */
-  take(lane: WriterLane): void {
-    if (!lane.reader.look()) return
+  /**
+   * Takes what the lane has published, up to a share of its ring: a pass that took all of a full ring would have its
+   * producer wait for the whole write, and then wait for the producer itself. Returns whether the lane may have more.
+   */
+  take(lane: WriterLane): boolean {
+    if (!lane.reader.look()) return false
     this.isDirty = true
     this.#touched.add(lane)
-    for (let at = lane.reader.next(); at >= 0; at = lane.reader.next()) {
+    const start = lane.reader.cursor
+    while (((lane.reader.cursor - start) | 0) < lane.passUnits) {
+      const at = lane.reader.next()
+      if (at < 0) return false
       if (batchMagic(this.#region, at) === KIND_REFERENCE) {
         const batchAt = referencedAt(this.#region, at)
         lane.references.push(batchAt, referencedBytes(this.#region, at))
@@ -159,6 +165,7 @@ export class PartitionWriter {
         this.#stage(lane, at)
       }
     }
+    return true
   }
 
   #stage(lane: WriterLane, at: number): void {

@@ -26,6 +26,9 @@ import {
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 
+/** A pass takes at most this part of a ring, so that producer and writer work at the same time. */
+const PASS_SHARE = 4
+
 /** Where the ring of an open lane lies. */
 export function lanePlace(words: Int32Array, lane: number): LanePlace {
   const at = laneAt(lane)
@@ -58,6 +61,8 @@ export class WriterLane {
   readonly life: number
   readonly slot: number
   readonly reader: LaneReader
+  /** How much of the ring one pass takes, in the lane's 8-byte units. */
+  readonly passUnits: number
   /** Runs of the arena that hold this lane's large batches, to be given back when they are written: position, length. */
   readonly references: number[] = []
   #taken: number
@@ -74,6 +79,7 @@ export class WriterLane {
     this.life = words[at + LANE_LIFE_AT]
     this.slot = words[at + LANE_PARTITION_AT]
     this.reader = new LaneReader(memory.arena, new AtomicWords(words), lanePlace(words, lane), RECORD_FRAMING)
+    this.passUnits = words[at + LANE_RING_BYTES_AT] / PASS_SHARE / 8
     this.#memory = memory
     this.#at = at
     this.#taken = Atomics.load(words, at + LANE_WRITTEN_AT)

@@ -129,8 +129,8 @@ export class WriterLoop {
     if (Atomics.load(this.#memory.words, at + LANE_STATE_AT) !== LANE_OPEN) return
     const lane = this.#lane(id)
     const partition = this.#partitions.get(lane.slot)
-    if (partition !== undefined) partition.take(lane)
-    else this.#refuse(lane)
+    if (partition === undefined) this.#refuse(lane)
+    else if (partition.take(lane)) this.#setReady(id)
   }
 
   /** Nobody holds the partition any more: what still comes for it is refused, so that its senders do not wait. */

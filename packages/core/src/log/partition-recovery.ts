@@ -202,8 +202,11 @@ function recoverSegment(segment: Segment): void {
   sealSegment(fs, directory, { ...rolled, index: builder?.finish(rolled) }, options.nowMs)
 }
 
-/** The segment's header; undefined where there is none. Another partition's file is refused in every mode. */
-function soundHeader({ options, base, name, file }: Segment): SegmentHeader | undefined {
+/**
+ * The segment's header; undefined where there is none. A file that is another segment's by its header is refused in every
+ * mode: no recovery may remove it.
+ */
+function soundHeader({ options, base, name, file }: Pick<Segment, 'options' | 'base' | 'name' | 'file'>) {
   const header = readSegmentHeader(file, name)
   if (header !== undefined && (header.partition !== options.partition || header.baseOffset !== base)) {
     const { partition, baseOffset } = header
@@ -279,7 +282,7 @@ function acknowledgedFrom({ options, result }: Segment, place: number): number {
     const name = path.join(options.directory, segmentFileName(base))
     const file = options.fs.open(name, 'read')
     try {
-      const header = readSegmentHeader(file, name)
+      const header = soundHeader({ options, base, name, file })
       const found = findBatches(file, header?.segmentId, base)
       acknowledged = Math.max(acknowledged, header?.acknowledgedOffset ?? 0, found.acknowledgedOffset)
     } finally {

@@ -4,7 +4,16 @@ import { NodeFileSystem } from '#core/storage/node-file-system.js'
 
 /** A call that changes the disk or makes something durable, with the base name of what it is about. */
 export interface TracedCall {
-  name: 'create' | 'write' | 'truncate' | 'sync' | 'rename' | 'remove' | 'removeTree' | 'syncDirectory' | 'makeDirectory'
+  name:
+    | 'create'
+    | 'write'
+    | 'truncate'
+    | 'sync'
+    | 'rename'
+    | 'remove'
+    | 'removeTree'
+    | 'syncDirectory'
+    | 'makeDirectory'
   file: string
 }
 
