@@ -174,7 +174,7 @@ describe('the golden index', () => {
 describe('the specification', () => {
   it('has tables that leave out no byte of the structures that they describe', () => {
     const sizes: number[] = []
-    for (const [, field, bytes] of SPECIFICATION.matchAll(/^\| (\d+) \| (\d+) \| .*\|$/gm)) {
+    for (const [, field, bytes] of SPECIFICATION.matchAll(/^\| +(\d+) \| +(\d+) \| .*\|$/gm)) {
       if (field === '0') sizes.push(0)
       expect(sizes[sizes.length - 1], `table ${sizes.length}`).toBe(Number(field))
       sizes[sizes.length - 1] += Number(bytes)

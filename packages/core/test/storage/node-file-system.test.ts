@@ -47,7 +47,7 @@ describe('writing many views', () => {
       })
       // And of the rest no more than three bytes a call.
       vi.spyOn(fs, 'writeSync').mockImplementation(((...[descriptor, source, offset, length, position]: number[]) =>
-        write(descriptor, source as unknown as Uint8Array, offset, Math.min(length, 3), position)) as typeof write)
+        write(descriptor, source as unknown as Uint8Array, offset, Math.min(length, 3), position)) as never)
       const { name, file } = created()
       file.writeMany(views, 0)
       file.close()
@@ -74,7 +74,7 @@ describe('the file system', () => {
     file.write(Buffer.from('0123456789'), 0, 10, 0)
     const read = fs.readSync
     vi.spyOn(fs, 'readSync').mockImplementation(((...[descriptor, target, offset, length, position]: number[]) =>
-      read(descriptor, target as unknown as Uint8Array, offset, Math.min(length, 3), position)) as typeof read)
+      read(descriptor, target as unknown as Uint8Array, offset, Math.min(length, 3), position)) as never)
     const target = Buffer.alloc(20)
     expect(file.read(target, 5, 15, 2)).toBe(8)
     expect(target.toString('latin1', 5, 13)).toBe('23456789')
