@@ -1,1 +1,6 @@
-export {}
+export type { Format } from './ingest/format.js'
+export { ingest } from './ingest/ingest.js'
+export type { IngestOptions } from './ingest/options.js'
+export type { IngestHooks, IngestPlan, IngestProgress } from './ingest/progress.js'
+export type { IngestSummary, LatencyMs, WriterSummary } from './ingest/summary.js'
+export type { Position, Reject } from './ingest/tally.js'

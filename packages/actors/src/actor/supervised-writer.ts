@@ -71,6 +71,8 @@ export class SupervisedWriter {
   #threads: ThreadPair
   #requestId = 0
   #isStopping = false
+  /** The writer has settled all that was accepted: whatever becomes of its threads now is their end. */
+  #hasStopped = false
   #hasFailed = false
   /** Resolves when the threads have ended for good. */
   readonly ended: Promise<void>
@@ -110,7 +112,10 @@ export class SupervisedWriter {
     this.#isStopping = true
     this.#keepAlive.hold()
     try {
-      if (!this.#hasFailed) await this.#request((id) => ({ type: 'stop', id }))
+      if (!this.#hasFailed) {
+        await this.#request((id) => ({ type: 'stop', id }))
+        this.#hasStopped = true
+      }
       await this.ended
     } finally {
       this.#keepAlive.close()
@@ -153,7 +158,7 @@ export class SupervisedWriter {
   }
 
   #onEnd(end: ThreadEnd): void {
-    if (end.reason === 'stopped' && this.#isStopping) return this.#resolveEnded()
+    if (this.#hasStopped || (end.reason === 'stopped' && this.#isStopping)) return this.#finish()
     const { onEvent } = this.#options
     onEvent({ type: 'writer-ended', writer: this.writer, reason: end.reason, error: end.error })
     const nowMs = performance.now()
@@ -168,7 +173,18 @@ export class SupervisedWriter {
     }, pauseMs * (0.5 + Math.random() / 2))
   }
 
+  /** The threads have ended as they were asked to; their answer may have been overtaken by their end. */
+  #finish(): void {
+    for (const { resolve } of this.#pending.values()) {
+      this.#keepAlive.release()
+      resolve(0)
+    }
+    this.#pending.clear()
+    this.#resolveEnded()
+  }
+
   #restart(): void {
+    if (this.#hasStopped) return this.#finish()
     const { words } = this.#options.memory
     for (const slot of this.assignments.keys()) {
       Atomics.store(words, partitionAt(slot) + PARTITION_SYNC_WANTED_AT, 0)

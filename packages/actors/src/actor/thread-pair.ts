@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { SharedBuffers } from '../memory/shared-memory.js'
-import type { PartitionAssignment, SyncThreadData, WriterThreadData } from '../writer/messages.js'
+import { type PartitionAssignment, type SyncThreadData, THREAD_DONE, type WriterThreadData } from '../writer/messages.js'
 
 const WRITER_ENTRY = new URL('../writer/segment-writer.actor.js', import.meta.url)
 const SYNC_ENTRY = new URL('../writer/sync.actor.js', import.meta.url)
@@ -55,11 +55,16 @@ function start(entry: URL, name: string, workerData: object, transferList: Messa
 function endOf(thread: Worker): Promise<ThreadEnd> {
   return new Promise((resolve) => {
     let error: Error | undefined
+    let hasSaidSo = false
+    // An exit code of 0 alone says nothing: `process.exit()` in the thread gives the same.
+    thread.on('message', (message) => {
+      if (message === THREAD_DONE) hasSaidSo = true
+    })
     thread.once('error', (cause) => {
       error = cause as Error
     })
     thread.once('exit', (code) => {
-      if (error === undefined) resolve(code === 0 ? { reason: 'stopped' } : { reason: 'exited', error: new Error(`the thread exited with code ${code}`) })
+      if (error === undefined) resolve(hasSaidSo ? { reason: 'stopped' } : { reason: 'exited', error: new Error(`the thread exited with code ${code}`) })
       else if ((error as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY') resolve({ reason: 'out-of-memory', error })
       else resolve({ reason: 'failed', error })
     })

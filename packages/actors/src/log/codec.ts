@@ -67,6 +67,8 @@ export const CODECS: Record<Codec, ValueCodec> = {
 
 /** The bytes are the packer's own and valid until it packs again. */
 function pack(value: unknown): Uint8Array {
+  // The packer would write a function as nil.
+  if (typeof value === 'function') throw invalidValue('msgpack', value)
   try {
     return packr.pack(value)
   } catch (cause) {

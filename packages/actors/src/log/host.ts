@@ -16,6 +16,7 @@ import {
   COUNTER_WRITES,
   clientAt,
   HEADER_STATE_AT,
+  PARTITION_DELETED_AT,
   PARTITION_DURABLE_AT,
   PARTITION_DURABLE_SELECT_AT,
   PARTITION_WORDS,
@@ -101,6 +102,7 @@ export class Host implements ControlCalls {
   }
 
   async topicStats(name: string): Promise<TopicStats> {
+    await this.#pool.store({ call: 'get', name })
     const { partitions } = await this.openTopic(name, {})
     const stats: TopicStats = { topic: name, records: 0, bytes: 0, partitions: [] }
     for (const place of partitions) {
@@ -122,6 +124,8 @@ export class Host implements ControlCalls {
       this.#topics.delete(name)
       if (open !== undefined) {
         const { partitions } = await open.place
+        for (const { slot } of partitions) Atomics.store(this.memory.words, partitionAt(slot) + PARTITION_DELETED_AT, 1)
+        for (const { slot } of partitions) signalPartition(this.memory, slot)
         for (const { slot, writer } of partitions) {
           // The slot is not used again: lanes that still lead to it are refused, and must not reach another topic.
           await this.#writers[writer].close(slot)
@@ -227,7 +231,8 @@ export class Host implements ControlCalls {
 
   /** A new thread as long as there may be one more, else the one with the fewest partitions. */
   #chooseWriter(): SupervisedWriter {
-    const idle = this.#writers.find(({ load }) => load === 0)
+    const alive = this.#writers.filter(({ hasFailed }) => !hasFailed)
+    const idle = alive.find(({ load }) => load === 0)
     if (idle !== undefined) return idle
     if (this.#writers.length < this.#options.writerThreadsMax) {
       const writer = new SupervisedWriter({
@@ -239,7 +244,7 @@ export class Host implements ControlCalls {
       this.#writers.push(writer)
       return writer
     }
-    return this.#writers.reduce((least, writer) => (writer.load < least.load ? writer : least))
+    return (alive.length > 0 ? alive : this.#writers).reduce((least, writer) => (writer.load < least.load ? writer : least))
   }
 
   #takeSlot(topic: string, partition: number): number {

@@ -21,8 +21,10 @@ import {
   LANE_OPEN,
   LANE_PARTITION_AT,
   LANE_PRODUCER_ID_AT,
+  LANE_PUBLISHED_AT,
   LANE_RING_AT,
   LANE_RING_BYTES_AT,
+  LANE_SETTLED_AT,
   LANE_STATE_AT,
   LANE_WRITER_AT,
   LANES_MAX,
@@ -151,6 +153,8 @@ export class LogClient {
   closeLane(lane: PartitionLane, writer: number): void {
     const { words, chunks } = this.memory
     const at = laneAt(lane.lane)
+    // What a writer that was given up never took keeps its lane, or its bytes would be another lane's.
+    if (Atomics.load(words, at + LANE_SETTLED_AT) !== Atomics.load(words, at + LANE_PUBLISHED_AT)) return
     const bytes = words[at + LANE_RING_BYTES_AT] + words[at + LANE_ACKS_COUNT_AT] * ACK_NUMBERS * 8
     const ringAt = words[at + LANE_RING_AT]
     Atomics.store(words, at + LANE_STATE_AT, LANE_CLAIMED)

@@ -92,6 +92,10 @@ function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.ou
   throw new WalrusError('INVALID_ARGUMENT', `option ${field}: ${issue.message}; see the table of options in the README`, { field })
 }
 
+export function batchTooLarge(bytes: number, bytesMax: number): WalrusError {
+  return new WalrusError('RECORD_TOO_LARGE', `a batch of ${bytes} bytes is over the limit of ${bytesMax}; append fewer records at once, or open the log with a larger laneBytesMax`)
+}
+
 export function recordTooLarge(bytes: number): WalrusError {
   return new WalrusError('RECORD_TOO_LARGE', `a record of ${bytes} bytes is over the limit of ${RECORD_BYTES_MAX}; split it, or store it elsewhere and append a reference`)
 }

@@ -30,6 +30,7 @@ import {
   writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
+import { encodeRefusal } from '../writer/outcome.js'
 import { lanePlace } from '../writer/writer-lane.js'
 
 /** A batch is published at this size at the latest: large enough that its header and checksum call do not count, small
@@ -128,6 +129,11 @@ export class PartitionLane {
     return this.#writer.entryBytesMax
   }
 
+  /** Largest batch that ever travels, in a run of the arena of its own. */
+  get batchBytesEver(): number {
+    return Math.max(this.#writer.entryBytesMax, this.#memory.chunks.runBytesMax)
+  }
+
   /**
    * Makes room for a record of `bytes` (header and padding included) and returns where it goes: in the open batch, or in
    * a new one. Returns `FULL` where the lane has no room, `TOO_LARGE` where no lane of this size ever has,
@@ -143,8 +149,8 @@ export class PartitionLane {
       this.publish()
     }
     const needed = BATCH_HEADER_BYTES + bytes
+    if (!this.#memory.isOpen || this.hasWriterFailed) return CLOSED
     if (needed > this.#writer.entryBytesMax) return TOO_LARGE
-    if (!this.#memory.isOpen) return CLOSED
     if (!this.#hasSlot()) return FULL
     const at = this.#writer.claim(needed)
     if (at < 0) return FULL
@@ -237,9 +243,11 @@ export class PartitionLane {
   /** Closes the open batch, if it has records, and lets the writer see it. */
   publish(): void {
     const at = this.#batchAt
-    if (at < 0 || this.recordCount === 0) return
+    if (at < 0) return
     this.#batchAt = -1
     this.limit = 0
+    // Begun for a record that was then refused: its place is the next one's, and so is the time.
+    if (this.recordCount === 0) return
     this.#close(this.region, at, this.next, this.recordCount)
     this.#send(this.next, this.recordCount)
     this.recordCount = 0
@@ -296,6 +304,8 @@ export class PartitionLane {
     // A bit that is set has not been taken yet: whoever takes it reads the lane's tail after that.
     if ((Atomics.load(words, word) & bit) === 0) Atomics.or(words, word, bit)
     ring(words, this.#writerAt + WRITER_DOORBELL_AT)
+    // The host sets the flag before it refuses what is published: either it sees this batch, or this sees the flag.
+    if (this.hasWriterFailed) this.collect()
   }
 
   #hasSlot(): boolean {
@@ -313,13 +323,19 @@ export class PartitionLane {
   collect(): boolean {
     const { words, arena } = this.#memory
     const settled = Atomics.load(words, this.#at + LANE_SETTLED_AT)
-    for (; this.#settledSeen !== settled; this.#settledSeen = (this.#settledSeen + 1) | 0) {
-      const slot = this.#settledSeen & this.#acksMask
-      const outcome = arena.f64[this.#acksAt + slot * ACK_NUMBERS + ACK_OFFSET_AT]
-      if (outcome < 0) this.#onRefused(outcome, this.#recordCounts[slot])
-      this.#settlePending(this.#settledSeen, outcome)
+    while (((settled - this.#settledSeen) | 0) > 0) {
+      this.#settleOne(arena.f64[this.#acksAt + (this.#settledSeen & this.#acksMask) * ACK_NUMBERS + ACK_OFFSET_AT])
     }
+    // No thread of a writer that was given up runs any more: what it has not settled, nobody will.
+    if (this.hasWriterFailed) while (this.#settledSeen !== this.#published) this.#settleOne(encodeRefusal('writer'))
     return this.#settledSeen !== this.#published
+  }
+
+  #settleOne(outcome: number): void {
+    const batch = this.#settledSeen
+    this.#settledSeen = (batch + 1) | 0
+    if (outcome < 0) this.#onRefused(outcome, this.#recordCounts[batch & this.#acksMask])
+    this.#settlePending(batch, outcome)
   }
 
   #settlePending(batch: number, outcome: number): void {

@@ -59,7 +59,7 @@ export class PartitionReader<Value> {
     this.#offsetFrom = 'offset' in start ? start.offset : 0
     this.#timestampFrom = 'timestampMs' in start ? start.timestampMs : Number.NEGATIVE_INFINITY
     this.#offsetEnd = options.offsetEnd
-    this.#source = options.fs === undefined ? new PoolSource(client, place.directory, options.fileSystem) : new ThreadSource(options.fs, place.directory)
+    this.#source = options.fs === undefined ? new PoolSource(client, place, options.fileSystem) : new ThreadSource(options.fs, place.directory)
   }
 
   /** The partition's high watermark, at most the offset where this reader ends. */
@@ -78,9 +78,20 @@ export class PartitionReader<Value> {
       this.#at += batchLength(region, at)
       if (batchBaseOffset(region, at) + batchRecordCount(region, at) <= this.#offsetFrom) continue
       if (batchTimestampMax(region, at) < this.#timestampFrom) continue
+      if (this.#timestampFrom !== Number.NEGATIVE_INFINITY) this.#beginInBatch(region, at)
       return new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, this.#offsetFrom)
     }
     return undefined
+  }
+
+  /** The first record of the time asked for is in this batch; from there on, all are given in the order of offsets. */
+  #beginInBatch(region: Region, at: number): void {
+    for (const { offset, timestamp } of new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, 0)) {
+      if (timestamp < this.#timestampFrom) continue
+      this.#offsetFrom = offset
+      break
+    }
+    this.#timestampFrom = Number.NEGATIVE_INFINITY
   }
 
   /** Whether there is something below the watermark that is not in memory. */
@@ -144,15 +155,17 @@ const WINDOWS = 2
  */
 class PoolSource implements WindowSource {
   readonly #client: LogClient
+  readonly #slot: number
   readonly #directory: string
   readonly #fileSystem: string | undefined
   readonly #regions: Region[]
   #turn = 0
   #ahead: { from: ReadPosition; window: Promise<Window> } | undefined
 
-  constructor(client: LogClient, directory: string, fileSystem: string | undefined) {
+  constructor(client: LogClient, place: PartitionPlace, fileSystem: string | undefined) {
     this.#client = client
-    this.#directory = directory
+    this.#slot = place.slot
+    this.#directory = place.directory
     this.#fileSystem = fileSystem
     this.#regions = Array.from({ length: WINDOWS }, () => sharedRegion(READ_CHUNK_BYTES))
   }
@@ -176,7 +189,7 @@ class PoolSource implements WindowSource {
     for (let start = from; ; ) {
       const region = this.#regions[turn]
       const memory = region.u8.buffer as unknown as SharedArrayBuffer
-      const reply = await this.#client.control.fill({ fileSystem: this.#fileSystem, directory: this.#directory, from: start, memory, highWatermark })
+      const reply = await this.#client.control.fill({ fileSystem: this.#fileSystem, slot: this.#slot, directory: this.#directory, from: start, memory, highWatermark })
       if (!reply.ok) throw decodeError(reply.error)
       if (reply.bytesNeeded === undefined) return { region, bytes: reply.bytes, next: reply.next }
       assert(reply.bytesNeeded > region.byteLength, 'a larger window is asked for than the one that did not do')

@@ -1,12 +1,12 @@
 import { isMainThread } from 'node:worker_threads'
-import { encodeBatch, LENGTH_NULL, padRecord, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, recordBytes, WalrusError, writeRecordHeader } from '@walrus-log/core'
+import { BATCH_BYTES_MAX, BATCH_HEADER_BYTES, encodeBatch, LENGTH_NULL, padRecord, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, recordBytes, WalrusError, writeRecordHeader } from '@walrus-log/core'
 import { blockUntilRung, type Waiter } from '../lane/doorbell.js'
 import { CLIENT_DOORBELL_AT, clientAt } from '../memory/layout.js'
 import { durabilityLevel } from '../writer/durability.js'
-import { decodeRefusal } from '../writer/outcome.js'
+import { decodeRefusal, encodeRefusal } from '../writer/outcome.js'
 import { CODECS, encodeHeaders, encodeKey, type ValueCodec } from './codec.js'
 import { closedError, type LogClient, randomProducerId, type TopicPlace } from './log-client.js'
-import { type ProducerOptions, type RecordOptions, recordTooLarge } from './options.js'
+import { type ProducerOptions, type RecordOptions, batchTooLarge, recordTooLarge } from './options.js'
 import { CLOSED, FULL, type PartitionLane, TOO_LARGE } from './partition-lane.js'
 import { partitionOfKey } from './partitioner.js'
 import { isTurnOver, nextTurn } from './turn.js'
@@ -161,6 +161,7 @@ export class Producer<Value = unknown> implements Waiter {
    */
   flush(): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (this.#isClosed && this.#refusal === undefined) return reject(closedError())
       this.#publishAll()
       this.#flushes.push({ resolve, reject })
       this.#client.doorbell.add(this)
@@ -205,19 +206,19 @@ export class Producer<Value = unknown> implements Waiter {
   }
 
   #poll(): boolean {
-    let isUnsettled = false
-    let hasPending = false
-    for (const lane of this.#lanes) {
-      if (lane === undefined) continue
-      if (lane.collect()) isUnsettled = true
-      if (lane.hasPending) hasPending = true
-    }
+    for (const lane of this.#lanes) lane?.collect()
     this.#sendWaiting()
     if (this.#ready.length > 0 && (this.#hasRoom() || this.#client.isClosed)) {
       for (const resolve of this.#ready.splice(0)) resolve()
     }
     if (this.#flushes.length > 0 && !this.hasUnsettled) this.#endFlushes()
-    return (isUnsettled && hasPending) || this.#waiting.length > 0 || this.#ready.length > 0 || this.#flushes.length > 0
+    return this.#hasPending() || this.#waiting.length > 0 || this.#ready.length > 0 || this.#flushes.length > 0
+  }
+
+  /** Whether an append waits for its acknowledgement, be its batch published or still open. */
+  #hasPending(): boolean {
+    for (const lane of this.#lanes) if (lane?.hasPending) return true
+    return false
   }
 
   /** Refuses everything that still waits: the log is closed and nobody is left to settle it. */
@@ -227,7 +228,7 @@ export class Producer<Value = unknown> implements Waiter {
     for (const { reject } of this.#waiting.splice(0)) reject(closedError())
     for (const resolve of this.#ready.splice(0)) resolve()
     if (this.hasUnsettled) this.#refusal ??= closedError()
-    this.#endFlushes()
+    if (this.#flushes.length > 0) this.#endFlushes()
     this.#isClosed = true
   }
 
@@ -245,6 +246,12 @@ export class Producer<Value = unknown> implements Waiter {
   #requireOpen(): void {
     if (this.#isClosed) throw new WalrusError('CLOSED', 'the producer is closed; make another one')
     this.#client.requireOpen()
+  }
+
+  /** Throws the reason why the lane takes nothing new. */
+  #requireLane(lane: PartitionLane): void {
+    this.#requireOpen()
+    if (lane.hasWriterFailed) throw decodeRefusal(encodeRefusal('writer'), `${this.#topic.config.name}/${lane.partition}`)
   }
 
   #hasRoom(): boolean {
@@ -318,6 +325,7 @@ export class Producer<Value = unknown> implements Waiter {
     const keyLength = key === undefined ? 0 : key.length
     const headersLength = headers === undefined ? 0 : headers.length
     let { timestamp } = options
+    const level = recordLevel(options.durability)
     if (timestamp !== undefined) checkTimestamp(timestamp)
     else if (lane.hasGivenTime) timestamp = Date.now()
     if (timestamp !== undefined && lane.hasOpenBatch && !lane.fitsTimestamp(timestamp)) lane.publish()
@@ -329,7 +337,7 @@ export class Producer<Value = unknown> implements Waiter {
     for (;;) {
       at = lane.reserve(recordBytes(room, keyLength, headersLength))
       if (at === FULL) return false
-      if (at === CLOSED) this.#requireOpen()
+      if (at === CLOSED) this.#requireLane(lane)
       if (at === TOO_LARGE) return this.#putLarge(lane, value, codec, key, headers, options)
       const valueAt = at + RECORD_HEADER_BYTES + keyLength + headersLength
       length = codec.put(value, lane.region, valueAt, lane.limit)
@@ -349,7 +357,7 @@ export class Producer<Value = unknown> implements Waiter {
       next += headersLength
     }
     padRecord(lane.region, next + length, end)
-    lane.add(end, timestamp ?? lane.timestampFirst, options.durability === undefined ? 0 : durabilityLevel(options.durability))
+    lane.add(end, timestamp ?? lane.timestampFirst, level)
     if (lane.isLookDue() && lane.isWriterIdle) lane.publish()
     else if (!this.#publishIsDue) this.#publishAtTurnEnd()
     return true
@@ -376,12 +384,17 @@ export class Producer<Value = unknown> implements Waiter {
   }
 
   #sendEncodedBatch(lane: PartitionLane, values: Uint8Array[], key: Uint8Array | undefined, headers: Uint8Array | undefined, options: RecordOptions): boolean {
+    this.#requireLane(lane)
+    let batchBytes = BATCH_HEADER_BYTES
     for (const value of values) {
       const bytes = value.length + (key?.length ?? 0) + (headers?.length ?? 0)
       if (bytes > RECORD_BYTES_MAX) throw recordTooLarge(bytes)
+      batchBytes += recordBytes(value.length, key?.length ?? 0, headers?.length ?? 0)
     }
+    const batchBytesMax = Math.min(BATCH_BYTES_MAX, lane.batchBytesEver)
+    if (batchBytes > batchBytesMax) throw batchTooLarge(batchBytes, batchBytesMax)
     const timestampMs = options.timestamp === undefined ? Date.now() : checkTimestamp(options.timestamp)
-    const level = options.durability === undefined ? 0 : durabilityLevel(options.durability)
+    const level = recordLevel(options.durability)
     const origin = { producerId: this.id, producerEpoch: 0, sequenceFirst: 0, timestampMs }
     const batch = encodeBatch(values.map((value) => ({ value, key, headers })), origin)
     return lane.sendBatch(batch, values.length, { first: timestampMs, max: timestampMs }, level)
@@ -447,6 +460,12 @@ const BLOCK_MS_MAX = 1000
 
 /** Room that is asked for first for a value whose length shows only when it is encoded. */
 const GUESS_BYTES = 64
+
+function recordLevel(durability: RecordOptions['durability']): number {
+  if (durability === undefined) return 0
+  if (durability === 'none' || durability === 'os' || durability === 'disk') return durabilityLevel(durability)
+  throw new WalrusError('INVALID_ARGUMENT', `a record's durability is 'none', 'os' or 'disk', ${JSON.stringify(durability)} was given; take one of these`, { field: 'durability' })
+}
 
 function checkTimestamp(timestamp: number): number {
   if (Number.isSafeInteger(timestamp) && timestamp >= 0) return timestamp

@@ -2,6 +2,7 @@ import { isMainThread } from 'node:worker_threads'
 import { type FileSystem, WalrusError } from '@walrus-log/core'
 import { KeepAlive, waitWhile } from '../lane/doorbell.js'
 import {
+  PARTITION_DELETED_AT,
   PARTITION_DURABLE_AT,
   PARTITION_DURABLE_SELECT_AT,
   PARTITION_SIGNAL_AT,
@@ -28,7 +29,6 @@ export async function* readTopic<Value>(
   options: FilledReadOptions,
 ): AsyncGenerator<Batch<Value>, void, undefined> {
   const { signal, follow } = options
-  signal?.throwIfAborted()
   const places = choosePartitions(topic, options.partition)
   const fs = isMainThread || options.readAhead === true ? undefined : access.fs
   const readers = places.map((place) => {
@@ -37,6 +37,13 @@ export async function* readTopic<Value>(
     const codec = CODECS[topic.config.codec]
     return new PartitionReader<Value>(client, place, codec, start, { fs, fileSystem: access.fileSystem, offsetEnd })
   })
+  const requireReadable = (): void => {
+    signal?.throwIfAborted()
+    if (client.isClosed) throw closedError()
+    // All partitions of a topic that is being deleted are marked at once.
+    if (Atomics.load(client.memory.words, partitionAt(places[0].slot) + PARTITION_DELETED_AT) === 1) throw unknownTopic(topic)
+  }
+  requireReadable()
   const wait = follow ? new WatermarkWait(client, places, signal) : undefined
   try {
     for (;;) {
@@ -47,27 +54,37 @@ export async function* readTopic<Value>(
         if (!reader.hasMore) continue
         let batch = reader.take()
         if (batch === undefined) {
-          const filling = reader.fill()
-          if (filling !== undefined) await filling
+          try {
+            const filling = reader.fill()
+            if (filling !== undefined) await filling
+          } catch (error) {
+            // Files that are gone with their topic, or with the log's threads, are no damage.
+            requireReadable()
+            throw error
+          }
+          // A window may hold nothing but what lies before the start: there is more behind it.
+          gave = true
           batch = reader.take()
         }
         for (; batch !== undefined; batch = reader.take()) {
           gave = true
           yield batch
-          signal?.throwIfAborted()
-          if (client.isClosed) throw closedError()
+          requireReadable()
         }
       }
       if (gave) continue
       if (wait === undefined) return
       await wait.wait()
-      signal?.throwIfAborted()
-      if (client.isClosed) throw closedError()
+      requireReadable()
     }
   } finally {
     wait?.close()
     for (const reader of readers) reader.close()
   }
+}
+
+function unknownTopic({ config: { name } }: TopicPlace): WalrusError {
+  return new WalrusError('UNKNOWN_TOPIC', `the topic ${JSON.stringify(name)} was deleted; create it again`)
 }
 
 function choosePartitions(topic: TopicPlace, partition: number | undefined): PartitionPlace[] {

@@ -99,6 +99,9 @@ export const SYNC_FAILED = 2
 export const PARTITION_SYNC_ERROR_AT = 1
 /** 1: a sync is wanted as soon as the sync thread gets to it. Set by the writer, taken by the sync thread. */
 export const PARTITION_SYNC_WANTED_AT = 2
+/** 1: a write or sync failed, and the files may still hold what was refused for it. Set by whoever holds the sync state,
+ *  before anything else is done about the failure; taken back by the writer when the files are cut. */
+export const PARTITION_CUT_WANTED_AT = 3
 /** Which of the two copies of the written point is valid. Written by the writer. */
 export const PARTITION_WRITTEN_SELECT_AT = LINE_WORDS
 /** Two copies of (segment base, byte position, offset), each 64 bits: all bytes before that point are written. */
@@ -117,6 +120,8 @@ export const PARTITION_FIRST_OFFSET_AT = 3 * LINE_WORDS + 2
 export const PARTITION_SEALED_AT = 3 * LINE_WORDS + 4
 /** Lease epoch of the partition's writer; a successor's is higher. Written by the writer. */
 export const PARTITION_EPOCH_AT = 3 * LINE_WORDS + 5
+/** 1: the topic is deleted, whoever reads it is told. Written by the host. */
+export const PARTITION_DELETED_AT = 3 * LINE_WORDS + 6
 export const PARTITION_WORDS = 4 * LINE_WORDS
 
 // A lane's slot: a lane leads from one producer to one partition's writer.

@@ -1,4 +1,5 @@
-import { type ReadPosition, Region, type FileSystem, SegmentReader, type TopicConfig, type TopicRequest, TopicStore, type Durability, segmentBases, indexFileName, loadIndex } from '@walrus-log/core'
+import path from 'node:path'
+import { type ReadPosition, Region, type FileSystem, SegmentReader, type TopicConfig, type TopicRequest, TopicStore, type Durability, segmentBases, segmentFileName, loadIndex } from '@walrus-log/core'
 import { encodeError } from '../message/error-codec.js'
 import type { EncodedError } from '../writer/messages.js'
 import { loadFileSystem } from '../writer/file-system.js'
@@ -9,6 +10,8 @@ import { loadFileSystem } from '../writer/file-system.js'
 /** Reads a partition's batches into shared memory: see `SegmentReader.fill`. */
 export interface FillRequest {
   fileSystem: string | undefined
+  /** The partition's slot: a topic of the same name that is made after this one was deleted has another. */
+  slot: number
   directory: string
   from: ReadPosition | { offset: number } | { timestampMs: number }
   memory: SharedArrayBuffer
@@ -31,22 +34,22 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
 
 export type StoreReply = { ok: true; config?: TopicConfig; topics?: TopicConfig[]; size?: { bytes: number; segments: number } } | { ok: false; error: EncodedError }
 
-/** Readers that a pool thread keeps open, by directory; the oldest goes first. */
+/** Readers that a pool thread keeps open, by partition; the oldest goes first. */
 const READERS_MAX = 16
 const readers = new Map<string, SegmentReader>()
 const regions = new WeakMap<SharedArrayBuffer, Region>()
 
 export async function fill(request: FillRequest): Promise<FillReply> {
   try {
-    const reader = readerOf(await loadFileSystem(request.fileSystem), request.directory)
+    const reader = readerOf(await loadFileSystem(request.fileSystem), request)
     const start = locate(reader, request.from)
     let region = regions.get(request.memory)
     if (region === undefined) regions.set(request.memory, (region = new Region(request.memory)))
     const filled = reader.fill(start, region, request.highWatermark, true)
     return { ok: true, start, ...filled }
   } catch (error) {
-    readers.get(request.directory)?.close()
-    readers.delete(request.directory)
+    readers.get(keyOf(request))?.close()
+    readers.delete(keyOf(request))
     return { ok: false, error: encodeError(error) }
   }
 }
@@ -57,19 +60,22 @@ export function locate(reader: SegmentReader, from: FillRequest['from']): ReadPo
   return 'position' in from ? from : reader.locate(from.offset)
 }
 
-function readerOf(fs: FileSystem, directory: string): SegmentReader {
-  let reader = readers.get(directory)
+const keyOf = ({ slot, directory }: FillRequest): string => `${slot} ${directory}`
+
+function readerOf(fs: FileSystem, request: FillRequest): SegmentReader {
+  const key = keyOf(request)
+  let reader = readers.get(key)
   if (reader === undefined) {
-    reader = new SegmentReader(fs, directory)
+    reader = new SegmentReader(fs, request.directory)
     if (readers.size >= READERS_MAX) {
       const [oldest, old] = readers.entries().next().value!
       old.close()
       readers.delete(oldest)
     }
   } else {
-    readers.delete(directory)
+    readers.delete(key)
   }
-  readers.set(directory, reader)
+  readers.set(key, reader)
   return reader
 }
 
@@ -102,6 +108,16 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
   }
 }
 
+/** Length of a full segment that is not sealed yet: what is reserved behind its data is counted in. */
+function fileBytes(fs: FileSystem, name: string): number {
+  const file = fs.open(name, 'read')
+  try {
+    return file.size()
+  } finally {
+    file.close()
+  }
+}
+
 function partitionSize(fs: FileSystem, request: { partitionDirectory: string; openBaseOffset: number; openBytes: number }): { bytes: number; segments: number } {
   const { partitionDirectory, openBaseOffset, openBytes } = request
   if (!fs.exists(partitionDirectory)) return { bytes: 0, segments: 0 }
@@ -110,7 +126,7 @@ function partitionSize(fs: FileSystem, request: { partitionDirectory: string; op
   const bases = segmentBases(names)
   for (const base of bases) {
     if (base === openBaseOffset) bytes += openBytes
-    else if (names.includes(indexFileName(base))) bytes += loadIndex(fs, partitionDirectory, base)?.dataBytes ?? 0
+    else bytes += loadIndex(fs, partitionDirectory, base)?.dataBytes ?? fileBytes(fs, path.join(partitionDirectory, segmentFileName(base)))
   }
   return { bytes, segments: bases.length }
 }

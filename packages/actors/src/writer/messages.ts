@@ -21,6 +21,9 @@ export interface PartitionAssignment {
   recovery: RecoveryMode
 }
 
+/** The last word of a thread that ends because it was told to. */
+export const THREAD_DONE = 'done'
+
 export type WriterRequest =
   | { type: 'open'; id: number; assignment: PartitionAssignment }
   | { type: 'close'; id: number; slot: number }

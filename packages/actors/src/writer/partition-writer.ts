@@ -1,8 +1,9 @@
+import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
 import {
   batchBaseOffset,
   batchDurability,
   batchLength,
-  batchMagic,
   batchProducerId,
   batchRecordCount,
   batchSequenceFirst,
@@ -12,9 +13,9 @@ import {
   PartitionLog,
   type Region,
   type RolledSegment,
+  systemErrorCode,
 } from '@walrus-log/core'
 import { blockWhile, notifyAll } from '../lane/doorbell.js'
-import { KIND_REFERENCE, referencedAt, referencedBytes } from '../lane/record-lane.js'
 import {
   COUNTER_BATCHES,
   COUNTER_BYTES,
@@ -23,11 +24,13 @@ import {
   COUNTER_WRITES,
   LANE_SETTLED_AT,
   laneAt,
+  PARTITION_CUT_WANTED_AT,
   PARTITION_DURABLE_AT,
   PARTITION_DURABLE_SELECT_AT,
   PARTITION_EPOCH_AT,
   PARTITION_FIRST_OFFSET_AT,
   PARTITION_SEALED_AT,
+  PARTITION_SYNC_ERROR_AT,
   PARTITION_SYNC_STATE_AT,
   PARTITION_WRITTEN_AT,
   PARTITION_WRITTEN_SELECT_AT,
@@ -98,6 +101,13 @@ export class PartitionWriter {
   /** Recovers the partition's files. `resume`: a writer of this partition died in this process. Returns bytes cut. */
   open(resume: boolean): number {
     const { memory } = this.#context
+    if (resume && this.#isCutWanted) {
+      // The dead writer had not come to the end of a failure: what it had left to refuse is refused first.
+      this.hold()
+      this.poisonHeld('sync', this.syncError)
+      this.letGo()
+      return 0
+    }
     const found: FoundBatches = new Map()
     const knownGood = resume ? this.#written : undefined
     const log = this.#openLog(knownGood, (region, at) => {
@@ -151,19 +161,14 @@ export class PartitionWriter {
    */
   take(lane: WriterLane): boolean {
     if (!lane.reader.look()) return false
+    if (this.#log === undefined && !this.isDirty) this.#tryAgain()
     this.isDirty = true
     this.#touched.add(lane)
     const start = lane.reader.cursor
     while (((lane.reader.cursor - start) | 0) < lane.passUnits) {
       const at = lane.reader.next()
       if (at < 0) return false
-      if (batchMagic(this.#region, at) === KIND_REFERENCE) {
-        const batchAt = referencedAt(this.#region, at)
-        lane.references.push(batchAt, referencedBytes(this.#region, at))
-        this.#stage(lane, batchAt)
-      } else {
-        this.#stage(lane, at)
-      }
+      this.#stage(lane, lane.takeReference(at))
     }
     return true
   }
@@ -268,14 +273,25 @@ export class PartitionWriter {
     notifyAll(words, this.#at + PARTITION_SYNC_STATE_AT)
   }
 
-  /** Waits until the sync thread is done with the partition, and holds it. */
-  hold(): void {
+  /** Waits until the sync thread is done with the partition, and holds it. Returns false where its sync has failed. */
+  hold(): boolean {
     const { words } = this.#context.memory
     const at = this.#at + PARTITION_SYNC_STATE_AT
     while (!this.tryHold()) {
-      if (Atomics.compareExchange(words, at, SYNC_FAILED, SYNC_HELD) === SYNC_FAILED) return
+      if (Atomics.compareExchange(words, at, SYNC_FAILED, SYNC_HELD) === SYNC_FAILED) return false
       blockWhile(words, at, SYNC_HELD)
     }
+    return true
+  }
+
+  /** What the sync thread's failed call said. */
+  get syncError(): { code: string } {
+    const errno = this.#context.memory.words[this.#at + PARTITION_SYNC_ERROR_AT]
+    return { code: getSystemErrorName(-(errno || constants.errno.EIO)) }
+  }
+
+  get #isCutWanted(): boolean {
+    return Atomics.load(this.#context.memory.words, this.#at + PARTITION_CUT_WANTED_AT) === 1
   }
 
   get hasSyncFailed(): boolean {
@@ -289,7 +305,7 @@ export class PartitionWriter {
         this.#log?.sync()
         this.#context.count(COUNTER_SYNCS_OWN, 1)
       } catch (error) {
-        this.#poisonHeld('sync', error)
+        this.poisonHeld('sync', error)
         this.letGo()
         return
       }
@@ -318,37 +334,58 @@ export class PartitionWriter {
   /** After a failed write or sync: see `docs/durability.md`. */
   poison(kind: RefusalKind, error: unknown): void {
     this.hold()
-    this.#poisonHeld(kind, error)
+    this.poisonHeld(kind, error)
     this.letGo()
   }
 
   /**
    * Refuses all that is not acknowledged, takes it out of the files, and goes on in a new segment. Where the files cannot
-   * even be cut, the partition takes no more: a reader or a later open must not find what was refused.
+   * even be cut, the partition takes nothing until they can: a reader or a later open must not find what was refused.
+   * The sync state is held.
    */
-  #poisonHeld(kind: RefusalKind, error: unknown): void {
-    const { memory, lanes, laneOf, fs } = this.#context
+  poisonHeld(kind: RefusalKind, error: unknown): void {
+    const { memory, lanes, laneOf } = this.#context
+    const { words } = memory
+    // First of all, for a successor that finds the work half done.
+    words[this.#at + PARTITION_SYNC_ERROR_AT] = (constants.errno as Record<string, number>)[systemErrorCode(error)] ?? constants.errno.EIO
+    Atomics.store(words, this.#at + PARTITION_CUT_WANTED_AT, 1)
     const refusal = encodeRefusal(kind, error)
     this.#views = []
     this.#spanAt = -1
+    this.#spanEnd = -1
     this.#stagedBytes = 0
     for (const id of lanes.of(this.slot)) {
       laneOf(id).refuseFrom(Atomics.load(memory.words, laneAt(id) + LANE_SETTLED_AT), refusal)
     }
-    const durable = this.#durable
+    this.#failure = refusal
+    this.#cutAndOpen()
+    this.#acknowledgeAll()
+  }
+
+  /** A failed disk may be well again: the partition takes what comes as soon as its files can be cut. */
+  #tryAgain(): void {
+    this.hold()
+    this.#cutAndOpen()
+    this.letGo()
+  }
+
+  /** Brings the files back to what is acknowledged, and opens them. Without effect where that fails. */
+  #cutAndOpen(): void {
+    const { memory, fs } = this.#context
+    const log = this.#log
+    this.#log = undefined
     try {
-      this.#log?.abandon()
-      cutPartition(fs, this.assignment.directory, durable, Date.now())
+      log?.abandon()
+      cutPartition(fs, this.assignment.directory, this.#durable, Date.now())
       this.#log = this.#openLog(undefined)
+      Atomics.store(memory.words, this.#at + PARTITION_CUT_WANTED_AT, 0)
     } catch {
-      this.#log = undefined
-      this.#failure = refusal
+      // `#failure` says what began it.
     }
     this.#rolledCount = Atomics.load(memory.words, this.#at + PARTITION_SEALED_AT)
     this.syncNeeded = false
     this.unsyncedBytes = 0
     this.#moveWritten()
-    this.#acknowledgeAll()
     this.#context.onPoisoned(this.assignment)
   }
 
@@ -371,6 +408,7 @@ export class PartitionWriter {
 
   /** Writes no more: gives back what is reserved ahead and closes the files. */
   close(): void {
+    if (this.#log === undefined) this.#tryAgain()
     this.#log?.close()
     this.#log = undefined
   }

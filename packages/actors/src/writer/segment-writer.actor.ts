@@ -1,7 +1,7 @@
-import { workerData } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { SharedMemory } from '../memory/shared-memory.js'
 import { loadFileSystem } from './file-system.js'
-import type { WriterThreadData } from './messages.js'
+import { THREAD_DONE, type WriterThreadData } from './messages.js'
 import { WriterLoop } from './writer-loop.js'
 
 // The entry of a segment writer's thread. It blocks in its doorbell: nothing here may rely on the event loop.
@@ -17,3 +17,4 @@ loop.resume(data.resume)
 loop.run()
 data.control.close()
 data.sync.close()
+parentPort!.postMessage(THREAD_DONE)

@@ -102,7 +102,8 @@ export function acknowledge(memory: SharedMemory, writer: number, slot: number, 
     const at = laneAt(snapshot.lanes[index])
     const settled = Atomics.load(words, at + LANE_SETTLED_AT)
     const written = snapshot.counts[index]
-    if (settled === written) continue
+    // The lane may have been given back since, and be further on in another life.
+    if (((written - settled) | 0) <= 0) continue
     const mask = words[at + LANE_ACKS_COUNT_AT] - 1
     const acksAt = words[at + LANE_ACKS_AT] >>> 3
     for (let batch = settled; batch !== written; batch = (batch + 1) | 0) {

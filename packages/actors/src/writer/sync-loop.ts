@@ -14,6 +14,7 @@ import {
 import { notifyAll, ring, sleepUntilRung } from '../lane/doorbell.js'
 import {
   COUNTER_SYNCS,
+  PARTITION_CUT_WANTED_AT,
   PARTITION_SEALED_AT,
   PARTITION_SYNC_ERROR_AT,
   PARTITION_SYNC_STATE_AT,
@@ -233,6 +234,7 @@ export class SyncLoop {
   #fail(partition: WatchedPartition, error: unknown): void {
     const { words } = this.#memory
     const at = partitionAt(partition.slot)
+    Atomics.store(words, at + PARTITION_CUT_WANTED_AT, 1)
     this.#release(partition)
     partition.rolled.length = 0
     words[at + PARTITION_SYNC_ERROR_AT] = (constants.errno as Record<string, number>)[systemErrorCode(error)] ?? constants.errno.EIO

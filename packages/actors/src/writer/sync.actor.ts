@@ -1,7 +1,7 @@
-import { workerData } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { SharedMemory } from '../memory/shared-memory.js'
 import { loadFileSystem } from './file-system.js'
-import type { SyncThreadData } from './messages.js'
+import { type SyncThreadData, THREAD_DONE } from './messages.js'
 import { SyncLoop } from './sync-loop.js'
 
 // The entry of a segment writer's sync thread. It blocks in its doorbell and in `fdatasync`.
@@ -9,3 +9,4 @@ const data = workerData as SyncThreadData
 const loop = new SyncLoop(new SharedMemory(data.buffers), data.writer, await loadFileSystem(data.fileSystem), data.sync)
 loop.run()
 data.sync.close()
+parentPort!.postMessage(THREAD_DONE)

@@ -88,6 +88,15 @@ export class WriterLane {
     this.#clientDoorbellAt = clientAt(words[at + LANE_CLIENT_AT]) + CLIENT_DOORBELL_AT
   }
 
+  /** Where the batch of the entry at `at` lies: there, or in a run of its own, which `release` then gives back. */
+  takeReference(at: number): number {
+    const region = this.#memory.arena
+    if (batchMagic(region, at) !== KIND_REFERENCE) return at
+    const batchAt = referencedAt(region, at)
+    this.references.push(batchAt, referencedBytes(region, at))
+    return batchAt
+  }
+
   /** Notes what became of the batch that `reader.next` gave: its base offset, or a refusal. */
   setOutcome(outcome: number): void {
     this.#memory.arena.f64[this.#acksAt + (this.#taken & this.#acksMask) * ACK_NUMBERS + ACK_OFFSET_AT] = outcome

@@ -1,4 +1,3 @@
-import { getSystemErrorName } from 'node:util'
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { FileSystem } from '@walrus-log/core'
 import { ring, sleepUntilRung } from '../lane/doorbell.js'
@@ -8,7 +7,6 @@ import {
   LANE_STATE_AT,
   laneAt,
   PARTITION_SEALED_AT,
-  PARTITION_SYNC_ERROR_AT,
   PARTITION_SYNC_WANTED_AT,
   partitionAt,
   READY_WORDS,
@@ -136,7 +134,10 @@ export class WriterLoop {
   /** Nobody holds the partition any more: what still comes for it is refused, so that its senders do not wait. */
   #refuse(lane: WriterLane): void {
     lane.reader.look()
-    for (let at = lane.reader.next(); at >= 0; at = lane.reader.next()) lane.setOutcome(encodeRefusal('deleted'))
+    for (let at = lane.reader.next(); at >= 0; at = lane.reader.next()) {
+      lane.takeReference(at)
+      lane.setOutcome(encodeRefusal('deleted'))
+    }
     lane.release()
     lane.settleAll()
   }
@@ -198,8 +199,13 @@ export class WriterLoop {
 
   #poisonIfSyncFailed(partition: PartitionWriter): void {
     if (!partition.hasSyncFailed) return
-    const errno = this.#memory.words[partitionAt(partition.slot) + PARTITION_SYNC_ERROR_AT]
-    partition.poison('sync', { code: getSystemErrorName(-errno) })
+    this.#hold(partition)
+    partition.letGo()
+  }
+
+  /** Holds the partition's sync state, with the failure dealt with that the sync thread may have left there. */
+  #hold(partition: PartitionWriter): void {
+    if (!partition.hold()) partition.poisonHeld('sync', partition.syncError)
   }
 
   #handle(request: WriterRequest): void {
@@ -239,12 +245,11 @@ export class WriterLoop {
 
   /** Settles what a partition still has in hand and closes its files. */
   #finish(partition: PartitionWriter): void {
-    this.#poisonIfSyncFailed(partition)
-    partition.hold()
+    this.#hold(partition)
     partition.requireSyncAtClose()
     if (partition.syncNeeded && partition.hasUnsealed) {
       this.#giveToSyncThread(partition)
-      partition.hold()
+      this.#hold(partition)
     }
     partition.syncAndAcknowledge()
     partition.close()

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -34,7 +35,13 @@ export async function findInputs(
     }
     const sizeBytes = await checkFile(file)
     const formatFound = format ?? formatOfName(file)
-    inputs.push({ name: file, path: file, sizeBytes, format: formatFound, delimiter: delimiter ?? delimiterOfName(file) })
+    inputs.push({
+      name: file,
+      path: file,
+      sizeBytes,
+      format: formatFound,
+      delimiter: delimiter ?? delimiterOfName(file),
+    })
   }
   return inputs
 }
@@ -62,16 +69,17 @@ function refused(message: string): WalrusError {
 }
 
 /** The flights of the npm package `vega-datasets`, which a clone of this repository installs. */
-export function flightsFile(): string {
+export function flightsInput(): Input {
+  const file = 'data/flights-200k.json'
   try {
     // The package exports its entry only; the data lies beside the folder that the entry is in.
     const entry = createRequire(import.meta.url).resolve('vega-datasets')
-    return join(dirname(dirname(entry)), 'data', 'flights-200k.json')
+    const path = join(dirname(dirname(entry)), file)
+    const sizeBytes = statSync(path).size
+    return { name: `vega-datasets/${file}`, path, sizeBytes, format: 'json', delimiter: ',' }
   } catch {
-    throw new WalrusError(
-      'INVALID_ARGUMENT',
-      "the flights of the package 'vega-datasets', which are taken where no file is named, are not installed; name a FILE, or - for standard input",
-      { field: 'files' },
+    throw refused(
+      "the flights of the package 'vega-datasets', taken where no file is named, are not installed: name a FILE, or -",
     )
   }
 }

@@ -146,7 +146,8 @@ export class ChunkCutter {
     const bytes = this.#buffer
     const length = this.#boundaryBytes
     const rest = bytes.subarray(length, this.#lengthBytes)
-    this.#buffer = rest.length < chunkBytes ? allocate() : new Uint8Array(Math.max(rest.length + 1, this.#grownBytes(rest.length)))
+    this.#buffer =
+      rest.length < chunkBytes ? allocate() : new Uint8Array(Math.max(rest.length + 1, this.#grownBytes(rest.length)))
     this.#buffer.set(rest)
     this.#lengthBytes = rest.length
     this.#boundaryBytes = 0

@@ -3,21 +3,10 @@ import { codecOf, type Format } from '../format.js'
 import type { Input } from '../input.js'
 import { ChunkText } from '../parse/chunk-text.js'
 import { readHeader } from '../parse/csv-parser.js'
-import { CHUNK_BYTES, type Submission } from '../produce/producer-pool.js'
-import type { Boundaries } from './boundaries.js'
-import { type Cut, ChunkCutter } from './chunk-cutter.js'
-import { CsvBoundaries } from './csv-boundaries.js'
-import { JsonBoundaries } from './json-boundaries.js'
-import { NewlineBoundaries } from './newline-boundaries.js'
+import { boundariesOf } from './boundaries-of.js'
+import { ChunkCutter, type Cut } from './chunk-cutter.js'
+import { CHUNK_BYTES, type Sink } from './sink.js'
 import { openSource, type Source } from './source.js'
-
-/** Where cuts go. */
-export interface Sink {
-  readonly isStopped: boolean
-  readonly isHungry: boolean
-  allocate(): Uint8Array<ArrayBuffer>
-  submit(submission: Submission): Promise<void>
-}
 
 /** An input whose format is known; opened already where that took a look into it. */
 export interface OpenInput extends Input {
@@ -45,17 +34,14 @@ export interface FeedOptions {
 
 async function feedSource(source: Source, feed: InputFeed, signal: AbortSignal | undefined): Promise<void> {
   while (!feed.isOver) {
+    const arrival = source.arrival()
+    if (arrival && !(await feed.serveUntil(arrival))) return
     const bytesRead = await source.read(feed.cutter.space())
     // What came of a source that did not end is not its last record.
     if (signal?.aborted) return
     if (bytesRead === 0) return feed.finish()
     await feed.filled(bytesRead)
   }
-}
-
-function boundariesOf({ format, delimiter }: OpenInput): Boundaries {
-  if (format === 'json') return new JsonBoundaries()
-  return format === 'csv' ? new CsvBoundaries(delimiter) : new NewlineBoundaries()
 }
 
 /** One input on its way to the sink. */
@@ -75,7 +61,7 @@ class InputFeed {
     this.#sink = sink
     this.#keyField = keyField
     this.cutter = new ChunkCutter({
-      boundaries: boundariesOf(input),
+      boundaries: boundariesOf(input.format, input.delimiter),
       chunkBytes: CHUNK_BYTES,
       recordBytesMax: RECORD_BYTES_MAX,
       allocate: () => sink.allocate(),
@@ -86,8 +72,34 @@ class InputFeed {
     return this.cutter.isOver || this.#isRefused || this.#sink.isStopped
   }
 
+  /**
+   * Hands on what is there while the source gives nothing, so that no record waits for the next. False if the sink stopped
+   * before the arrival.
+   */
+  async serveUntil(arrival: Promise<void>): Promise<boolean> {
+    let isThere = false
+    const arrived = arrival.finally(() => {
+      isThere = true
+    })
+    // Told to whoever waits below; the error is met once, whether or not that is still the case.
+    arrived.catch(() => {})
+    for (;;) {
+      await this.#cutAll()
+      if (this.#sink.isStopped) return false
+      await Promise.race([arrived, this.#sink.changed()])
+      if (isThere) {
+        await arrived
+        return true
+      }
+    }
+  }
+
   async filled(bytesRead: number): Promise<void> {
     this.cutter.filled(bytesRead)
+    await this.#cutAll()
+  }
+
+  async #cutAll(): Promise<void> {
     for (;;) {
       const cut = this.cutter.cut(this.#sink.isHungry)
       if (!cut) return
@@ -110,7 +122,10 @@ class InputFeed {
     if ('reason' in header) {
       this.#isRefused = true
       const { reason, line } = header
-      return this.#sink.submit({ ...submission, cut: { kind: 'refusal', reason, line, newlines: line, sourceBytes: 0 } })
+      return this.#sink.submit({
+        ...submission,
+        cut: { kind: 'refusal', reason, line, newlines: line, sourceBytes: 0 },
+      })
     }
     this.#columns = header.columns
     return this.#sink.submit({ ...submission, columns: header.columns, rowsStart: header.rowsStart })

@@ -197,4 +197,3 @@ export class JsonBoundaries implements Boundaries {
     this.#spans[this.#spansLength++] = end
   }
 }
-

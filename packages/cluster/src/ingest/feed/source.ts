@@ -5,6 +5,8 @@ import type { Input } from '../input.js'
 
 /** Bytes of an input, one after another. */
 export interface Source {
+  /** Resolves when `read` would answer at once; undefined where it always does, or nearly so. */
+  arrival(): Promise<void> | undefined
   /** Fills some of `space`; 0 is the end, or that the signal came. */
   read(space: Uint8Array): Promise<number>
   /** Shows up to `bytesMax` from where `read` will go on; more than before, each time, until the end. */
@@ -25,6 +27,10 @@ abstract class PeekingSource implements Source {
 
   protected abstract readMore(space: Uint8Array): Promise<number>
   abstract close(): Promise<void>
+
+  arrival(): Promise<void> | undefined {
+    return undefined
+  }
 
   async read(space: Uint8Array): Promise<number> {
     if (this.#shown.length === 0) return this.readMore(space)
@@ -64,6 +70,7 @@ class StreamSource extends PeekingSource {
   readonly #signal: AbortSignal | undefined
   readonly #pieces: AsyncIterator<Buffer>
   #piece: Buffer = Buffer.alloc(0)
+  #isEnd = false
 
   constructor(stream: Readable, signal: AbortSignal | undefined) {
     super()
@@ -73,17 +80,21 @@ class StreamSource extends PeekingSource {
     this.#pieces = stream[Symbol.asyncIterator]()
   }
 
-  protected override async readMore(space: Uint8Array): Promise<number> {
-    while (this.#piece.length === 0) {
+  override async arrival(): Promise<void> {
+    while (this.#piece.length === 0 && !this.#isEnd) {
       try {
         const { value, done } = await this.#pieces.next()
-        if (done) return 0
-        this.#piece = value
+        if (done) this.#isEnd = true
+        else this.#piece = value
       } catch (error) {
-        if (this.#signal?.aborted) return 0
-        throw error
+        if (!this.#signal?.aborted) throw error
+        this.#isEnd = true
       }
     }
+  }
+
+  protected override async readMore(space: Uint8Array): Promise<number> {
+    await this.arrival()
     const bytesRead = this.#piece.copy(space)
     this.#piece = this.#piece.subarray(bytesRead)
     return bytesRead

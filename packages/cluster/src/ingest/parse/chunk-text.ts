@@ -18,6 +18,6 @@ export class ChunkText {
   }
 
   text(start: number, end: number): string {
-    return this.#isAscii ? this.bytes.latin1Slice(start, end) : this.bytes.utf8Slice(start, end)
+    return this.bytes.toString(this.#isAscii ? 'latin1' : 'utf8', start, end)
   }
 }

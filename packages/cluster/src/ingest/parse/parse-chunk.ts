@@ -1,8 +1,8 @@
 import { ChunkText } from './chunk-text.js'
 import { parseCsv } from './csv-parser.js'
-import { parseJsonLines, parseJsonSpans, parseLines } from './text-parser.js'
 import type { ParsedRecord, ParserInput } from './parsed-record.js'
 import type { ChunkRejects } from './rejects.js'
+import { parseJsonLines, parseJsonSpans, parseLines } from './text-parser.js'
 
 /** The good records of a chunk, in order; what is not good goes to `rejects`. */
 export function parseChunk(input: ParserInput, rejects: ChunkRejects): Generator<ParsedRecord> {

@@ -47,10 +47,15 @@ export function* parseLines(text: ChunkText, rejects: ChunkRejects): Generator<P
       rejects.add(bytes, start, NOT_UTF8)
       continue
     }
-    record.value = bytes.subarray(start, end)
+    record.value = view(bytes, start, end)
     record.position = start
     yield record
   }
+}
+
+/** Part of a chunk; half the price of a Buffer's own `subarray`. */
+function view(bytes: Buffer, start: number, end: number): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start)
 }
 
 /** Sets `record` from the value in `[from, to)`; false if there is none or a bad one. */
@@ -90,7 +95,7 @@ function setJson(
     }
     record.key = key
   }
-  record.value = bytes.subarray(start, end)
+  record.value = view(bytes, start, end)
   record.position = start
   return true
 }

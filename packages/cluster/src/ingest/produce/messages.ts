@@ -1,3 +1,4 @@
+import type { WalrusHandle } from '@walrus-log/actors'
 import { type Chain, type ContentCheck, emptyContent } from '../checksum.js'
 import type { ParserInput } from '../parse/parsed-record.js'
 import type { ChunkReject } from '../parse/rejects.js'
@@ -12,8 +13,7 @@ import type { ChunkReject } from '../parse/rejects.js'
 // 2. In the chunks' order, `send` gives each owner its pack.
 
 export interface ProducerWorkerData {
-  /** Of `walrus.handle()`. */
-  handle: unknown
+  handle: WalrusHandle
   topic: string
 }
 

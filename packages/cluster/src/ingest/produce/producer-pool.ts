@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { addContent } from '../checksum.js'
 import type { Cut } from '../feed/chunk-cutter.js'
+import { CHUNK_BYTES, type Sink, type Submission } from '../feed/sink.js'
 import type { ParserInput } from '../parse/parsed-record.js'
 import type { CutResult, Tally } from '../tally.js'
 import { Sequencer } from '../thread/sequencer.js'
@@ -15,10 +16,6 @@ import {
   type ProducerWorkerData,
 } from './messages.js'
 
-/** Large enough that a message between threads costs little (some 30 µs) beside parsing it (some ms), small enough that
- *  a file of a few MB keeps every producer busy. */
-export const CHUNK_BYTES = 256 * 1024
-
 /** One to work on, and one so that the next is there. */
 const CHUNKS_PER_THREAD_MAX = 2
 
@@ -27,24 +24,14 @@ const BYTES_IN_FLIGHT_MAX = 128 * 1024 * 1024
 
 export const producersDefault = (): number => Math.max(2, Math.min(availableParallelism(), 8))
 
-/** A cut, and what its source says of it. */
-export interface Submission {
-  cut: Cut
-  file: string
-  fileIndex: number
-  /** Of CSV; see `ParserInput`. */
-  rowsStart: number
-  columns: readonly string[]
-  delimiter: string
-  format: ParserInput['format']
-}
-
 export interface ProducerPoolOptions {
   threadsCount: number
   workerData: ProducerWorkerData
   keyField: string | undefined
   isStrict: boolean
   tally: Tally
+  /** Called when the tally has grown. */
+  onTallied(): void
 }
 
 /** A submission on its way. */
@@ -65,7 +52,7 @@ interface Parsed {
  *
  * Invariant: chunksInFlight <= CHUNKS_PER_THREAD_MAX * threads; a chunk is in flight until its result is in `#tallied`.
  */
-export class ProducerPool {
+export class ProducerPool implements Sink {
   readonly #options: ProducerPoolOptions
   readonly #threads: Thread<ProducerRequest, ProducerReply>[]
   /** Results, on their way to the tally. */
@@ -87,7 +74,10 @@ export class ProducerPool {
     this.#isOrdered = options.isStrict || options.keyField !== undefined
     const url = new URL('./producer.worker.js', import.meta.url)
     this.#threads = Array.from({ length: options.threadsCount }, () => new Thread(url, options.workerData))
-    this.#tallied = new Sequencer((result) => options.tally.add(result))
+    this.#tallied = new Sequencer((result) => {
+      options.tally.add(result)
+      options.onTallied()
+    })
     this.#parsed = new Sequencer((parsed) => this.#sendPacks(parsed))
   }
 
@@ -102,9 +92,9 @@ export class ProducerPool {
     return pool
   }
 
-  /** True once `strict` has met a reject: nothing more is taken. */
+  /** True once `strict` has met a reject, or a thread has failed: nothing more is taken. */
   get isStopped(): boolean {
-    return this.#isStopped
+    return this.#isStopped || this.#failure !== undefined
   }
 
   /** Whether a thread has nothing to do. */
@@ -129,13 +119,13 @@ export class ProducerPool {
     } else {
       void this.#parse(sequence, { submission, chunksCount: 1, bytes: cut.bytes.length }, cut)
     }
-    while (!this.#hasRoom() && !this.#failure) await this.#change()
+    while (!this.#hasRoom() && !this.#failure) await this.changed()
     this.#throwFailure()
   }
 
   /** Resolves when everything submitted has been sent or rejected. */
   async idle(): Promise<void> {
-    while (this.#chunksInFlight > 0 && !this.#failure) await this.#change()
+    while (this.#chunksInFlight > 0 && !this.#failure) await this.changed()
     this.#throwFailure()
   }
 
@@ -231,7 +221,7 @@ export class ProducerPool {
   }
 
   /** Resolves when something has moved. One waits at a time: the thread that feeds. */
-  #change(): Promise<void> {
+  changed(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve
     })

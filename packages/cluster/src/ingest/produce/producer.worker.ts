@@ -121,7 +121,7 @@ class ProducerService implements Service<ProducerRequest, ProducerReply> {
 
 serve<ProducerRequest, ProducerReply>(async () => {
   const { handle, topic: name } = workerData as ProducerWorkerData
-  const walrus = await Walrus.attach(handle as Parameters<typeof Walrus.attach>[0])
+  const walrus = await Walrus.attach(handle)
   const topic = await walrus.topic(name)
   return { service: new ProducerService(walrus, new RecordSender(topic.producer())), reply: { kind: 'started' } }
 })

@@ -1,9 +1,7 @@
-import type { Topic } from '@walrus-log/actors'
+import type { Producer } from '@walrus-log/actors'
 import { isWalrusError } from '@walrus-log/core'
 import { type Chain, chainNext } from '../checksum.js'
 import type { FlushReply } from './messages.js'
-
-type Producer = ReturnType<Topic['producer']>
 
 /** Sends records and keeps, for each partition, a chain over what it sent. */
 export class RecordSender {

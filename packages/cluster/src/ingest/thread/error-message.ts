@@ -9,7 +9,8 @@ export interface ErrorMessage {
 }
 
 export function encodeError(error: unknown): ErrorMessage {
-  const { message, code, stack } = error instanceof Error ? (error as NodeJS.ErrnoException) : new Error(String(error))
+  const known: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error))
+  const { message, code, stack } = known
   return { message, code, isWalrusError: isWalrusError(error), stack }
 }
 

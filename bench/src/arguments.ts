@@ -1,0 +1,85 @@
+import { parseArgs } from 'node:util'
+
+export interface Arguments {
+  only: string[]
+  rounds: number
+  scale: number
+  dir: string | undefined
+  json: boolean
+  list: boolean
+  help: boolean
+  /** The one case to be profiled. */
+  profile: string | undefined
+}
+
+/** Something the user can mend: told without a stack. */
+export class UsageError extends Error {}
+
+export const HELP = `Usage: npm run bench -- [options]
+
+Measures the log against baselines in the same interleaved rounds, and prints the figures as ratios.
+
+  --only NAME...    only these cases (see --list)
+  --rounds N        rounds a case (5; with --quick 3)
+  --scale X         multiplies the amount of data (1; with --quick 0.3)
+  --quick           everything in about three minutes; wider spreads
+  --dir PATH        measure on this directory's file system; a new directory is made in it and deleted afterwards
+  --json            print {"figures": [...]} on standard output and nothing else
+  --profile NAME    run one case for one round, and print where each thread's time goes
+  --list            names of the cases
+  --help            this text
+`
+
+const QUICK = { rounds: 3, scale: 0.3 }
+const FULL = { rounds: 5, scale: 1 }
+
+export function parseArguments(words: readonly string[], caseNames: readonly string[]): Arguments {
+  const { values, positionals } = parse(words)
+  const preset = values.quick ? QUICK : FULL
+  // `--only a b` leaves `b` as a positional.
+  const only = [...(values.only ?? []), ...positionals].flatMap((name) => name.split(','))
+  if (positionals.length > 0 && values.only === undefined) throw new UsageError(`unexpected '${positionals[0]}'; cases are chosen with --only`)
+  const profile = values.profile
+  for (const name of profile === undefined ? only : [...only, profile]) {
+    if (!caseNames.includes(name)) throw new UsageError(`no case is called '${name}'; there are: ${caseNames.join(', ')}`)
+  }
+  return {
+    only: profile === undefined ? only : [profile],
+    rounds: profile === undefined ? positive('rounds', values.rounds, preset.rounds, true) : 1,
+    scale: positive('scale', values.scale, preset.scale, false),
+    dir: values.dir,
+    json: values.json,
+    list: values.list,
+    help: values.help,
+    profile,
+  }
+}
+
+function parse(words: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...words],
+      allowPositionals: true,
+      options: {
+        only: { type: 'string', multiple: true },
+        rounds: { type: 'string' },
+        scale: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        dir: { type: 'string' },
+        json: { type: 'boolean', default: false },
+        profile: { type: 'string' },
+        list: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+function positive(name: string, text: string | undefined, preset: number, isWhole: boolean): number {
+  if (text === undefined) return preset
+  const value = Number(text)
+  if (value > 0 && Number.isFinite(value) && (!isWhole || Number.isInteger(value))) return value
+  throw new UsageError(`--${name} is a ${isWhole ? 'whole ' : ''}number above zero, '${text}' was given`)
+}

@@ -1,0 +1,1 @@
+export function heapOfSends(): number { return 0 }

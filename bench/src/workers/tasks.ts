@@ -1,0 +1,30 @@
+import { measureSmallPieces } from '../small/small-pieces.js'
+import { bareAppendLatencies, barePreads, bareRecordWrites, bareWrites } from './bare.js'
+import { heapOfSends } from './heap.js'
+import { latenciesAgainstBare } from './latency.js'
+import { produceInLockstep, produceInThread } from './produce.js'
+import { readInThread } from './read.js'
+
+/** What a bench thread can be asked to do. */
+export const TASKS = {
+  bareAppendLatencies,
+  barePreads,
+  bareRecordWrites,
+  bareWrites,
+  heapOfSends,
+  latenciesAgainstBare,
+  measureSmallPieces,
+  produceInLockstep,
+  produceInThread,
+  readInThread,
+}
+
+export type Tasks = typeof TASKS
+export type TaskName = keyof Tasks
+
+export interface TaskRequest {
+  name: TaskName
+  input: unknown
+}
+
+export type TaskReply = { ok: true; value: unknown } | { ok: false; error: Error }

@@ -1,0 +1,27 @@
+import { existsSync } from 'node:fs'
+import { type Topic, Walrus, WalrusError } from '@walrus-log/actors'
+import type { CommonOptions } from './context.js'
+
+/** Opens a log that must be there already, for as long as `use` takes. */
+export async function withLog<Result>(
+  { dir, namespace }: CommonOptions,
+  use: (walrus: Walrus) => Promise<Result>,
+): Promise<Result> {
+  if (!existsSync(dir)) {
+    throw new WalrusError('INVALID_ARGUMENT', `there is no log in ${dir}; --dir names its directory`, { field: 'dir' })
+  }
+  const walrus = await Walrus.open(dir, { namespace })
+  try {
+    return await use(walrus)
+  } finally {
+    await walrus.close()
+  }
+}
+
+/** A topic that must be there already: opening one that is not would make it. */
+export async function existingTopic(walrus: Walrus, name: string): Promise<Topic> {
+  const names = (await walrus.topics()).map((topic) => topic.name)
+  if (names.includes(name)) return walrus.topic(name)
+  const known = names.length > 0 ? `there are: ${names.join(', ')}` : 'there are none yet'
+  throw new WalrusError('UNKNOWN_TOPIC', `there is no topic ${JSON.stringify(name)}; ${known}`)
+}

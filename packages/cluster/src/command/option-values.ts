@@ -1,0 +1,33 @@
+import type { Durability } from '@walrus-log/actors'
+import { InvalidArgumentError } from 'commander'
+
+// Values of options as people write them. What is wrong with one is said by commander, together with the option's name.
+
+export function parseCount(text: string): number {
+  const count = Number(text)
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(count)) throw new InvalidArgumentError('Not a whole number.')
+  return count
+}
+
+export function parseDurability(text: string): Durability {
+  if (text === 'disk' || text === 'os' || text === 'none') return text
+  if (/^\d+$/.test(text) && Number(text) > 0) return { everyMs: Number(text) }
+  throw new InvalidArgumentError('One of disk, os, none, or a number of milliseconds between two syncs.')
+}
+
+export type ReadFrom = 'start' | 'end' | number | Date
+
+export function parseFrom(text: string): ReadFrom {
+  if (text === 'start' || text === 'end') return text
+  if (/^\d+$/.test(text)) return parseCount(text)
+  const date = new Date(text)
+  if (!/^\d{4}-/.test(text) || Number.isNaN(date.getTime())) {
+    throw new InvalidArgumentError('One of start, end, an offset, or a date such as 2026-01-31T12:00:00Z.')
+  }
+  return date
+}
+
+/** `\t` is what a tab looks like where a shell has not made one of it. */
+export function parseDelimiter(text: string): string {
+  return text === '\\t' ? '\t' : text
+}

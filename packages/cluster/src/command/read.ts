@@ -1,0 +1,75 @@
+import type { Codec, Topic } from '@walrus-log/actors'
+import { type Command, Option } from 'commander'
+import type { CommandAction } from './command-line.js'
+import type { CommandContext, CommonOptions } from './context.js'
+import { EXIT_INTERRUPTED, EXIT_OK } from './exit-code.js'
+import { existingTopic, withLog } from './open-log.js'
+import { parseCount, parseFrom, type ReadFrom } from './option-values.js'
+import { recordAsJson, recordAsLine, valueAsText } from './record-text.js'
+
+interface ReadOptions extends CommonOptions {
+  from: ReadFrom
+  partition?: number
+  limit?: number
+  follow?: boolean
+  values?: boolean
+}
+
+export function addRead(program: Command, context: CommandContext, action: CommandAction): Command {
+  return program
+    .command('read')
+    .description('print the records of a topic')
+    .argument('<topic>')
+    .addOption(
+      new Option('--from <place>', 'start, end, an offset, or a date such as 2026-01-31T12:00:00Z')
+        .argParser(parseFrom)
+        .default('start'),
+    )
+    .option('--partition <number>', 'one partition; all of them if left out', parseCount)
+    .option('--limit <number>', 'end after so many records', parseCount)
+    .option('--follow', 'wait for what is appended later, until Ctrl-C')
+    .addOption(new Option('--json', 'one JSON object a line').conflicts('values'))
+    .option('--values', 'the values alone, one a line')
+    .action((topic: string, options: ReadOptions) => action(() => readTopic(topic, options, context)))
+}
+
+function readTopic(name: string, options: ReadOptions, context: CommandContext): Promise<number> {
+  const signal = context.interruptible()
+  return withLog(options, async (walrus) => {
+    try {
+      await printRecords(await existingTopic(walrus, name), options, signal, context)
+    } catch (error) {
+      if (!signal.aborted) throw error
+    }
+    return signal.aborted ? EXIT_INTERRUPTED : EXIT_OK
+  })
+}
+
+type Print = Parameters<typeof recordAsLine>[0]
+
+function printerOf({ json, values }: ReadOptions, codec: Codec, columns: number): (record: Print) => string {
+  if (json) return (record) => recordAsJson(record, codec)
+  if (values) return (record) => valueAsText(record, codec)
+  return (record) => recordAsLine(record, codec, columns)
+}
+
+async function printRecords(
+  topic: Topic,
+  options: ReadOptions,
+  signal: AbortSignal,
+  { stdout }: CommandContext,
+): Promise<void> {
+  const { from, partition, follow, limit = Number.POSITIVE_INFINITY } = options
+  const print = printerOf(options, topic.config.codec, stdout.columns ?? 120)
+  let left = limit
+  if (left === 0) return
+  for await (const batch of topic.read({ from, partition, follow, signal })) {
+    const lines: string[] = []
+    for (const record of batch) {
+      if (left-- <= 0) break
+      lines.push(print(record))
+    }
+    await stdout.write(`${lines.join('\n')}\n`)
+    if (left <= 0 || stdout.isClosed) return
+  }
+}
