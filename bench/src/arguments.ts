@@ -38,10 +38,12 @@ export function parseArguments(words: readonly string[], caseNames: readonly str
   const preset = values.quick ? QUICK : FULL
   // `--only a b` leaves `b` as a positional.
   const only = [...(values.only ?? []), ...positionals].flatMap((name) => name.split(','))
-  if (positionals.length > 0 && values.only === undefined) throw new UsageError(`unexpected '${positionals[0]}'; cases are chosen with --only`)
+  if (positionals.length > 0 && values.only === undefined)
+    throw new UsageError(`unexpected '${positionals[0]}'; cases are chosen with --only`)
   const profile = values.profile
   for (const name of profile === undefined ? only : [...only, profile]) {
-    if (!caseNames.includes(name)) throw new UsageError(`no case is called '${name}'; there are: ${caseNames.join(', ')}`)
+    if (!caseNames.includes(name))
+      throw new UsageError(`no case is called '${name}'; there are: ${caseNames.join(', ')}`)
   }
   return {
     only: profile === undefined ? only : [profile],

@@ -2,6 +2,7 @@ import { HELP, parseArguments, UsageError } from './arguments.js'
 import { CASES } from './cases/cases.js'
 import { fileSystemName, makeRunDirectory, removeTree } from './disk.js'
 import type { Figure } from './figure.js'
+import { formatDisturbance, watchDisturbance } from './machine.js'
 import { Profiler } from './profiler.js'
 import { formatList, formatProfile, formatTable } from './report.js'
 import type { Settings } from './settings.js'
@@ -16,14 +17,24 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130))
   const { rounds, scale } = chosen
   const profiler = chosen.profile === undefined ? undefined : new Profiler()
-  const settings: Settings = { directory, rounds, scale, profiler, progress: (line) => void process.stderr.write(`${line}\n`) }
-  settings.progress(`files in ${directory} (${fileSystemName(directory)}), node ${process.version}, ${rounds} rounds, scale ${scale}`)
+  const settings: Settings = {
+    directory,
+    rounds,
+    scale,
+    profiler,
+    progress: (line) => void process.stderr.write(`${line}\n`),
+  }
+  settings.progress(
+    `files in ${directory} (${fileSystemName(directory)}), node ${process.version}, ${rounds} rounds, scale ${scale}`,
+  )
+  const disturbance = watchDisturbance()
   await profiler?.start()
   const figures: Figure[] = []
   for (const { name, run } of CASES) {
     if (chosen.only.length === 0 || chosen.only.includes(name)) figures.push(...(await run(settings)))
   }
   await profiler?.end()
+  settings.progress(`of all cores' time meanwhile: ${formatDisturbance(disturbance())}`)
   if (chosen.json) return print(JSON.stringify({ figures }))
   print(formatTable(figures))
   for (const profile of profiler?.profiles ?? []) print(`\n${formatProfile(profile)}`)

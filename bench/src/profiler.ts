@@ -50,7 +50,9 @@ export class Profiler {
       this.#send(params.sessionId, 1, 'Profiler.setSamplingInterval', { interval: SAMPLING_MICROSECONDS })
       this.#send(params.sessionId, START_ID, 'Profiler.start')
     })
-    this.#session.on('NodeWorker.receivedMessageFromWorker', ({ params }) => this.#receive(params.sessionId, params.message))
+    this.#session.on('NodeWorker.receivedMessageFromWorker', ({ params }) =>
+      this.#receive(params.sessionId, params.message),
+    )
     await this.#post('NodeWorker.enable', { waitForDebuggerOnStart: false })
     await this.#post('Profiler.enable')
     await this.#post('Profiler.setSamplingInterval', { interval: SAMPLING_MICROSECONDS })
@@ -109,7 +111,10 @@ function summarize(thread: string, profile: CpuProfile): ThreadProfile {
   for (const [index, id] of profile.samples.entries()) {
     const { functionName, url, lineNumber } = nodes.get(id)!.callFrame
     const name = functionName === '' ? '(anonymous)' : functionName
-    const place = url === '' ? '' : `${url.replace(/^file:\/\//, '').replace(/^.*\/(packages|bench|node_modules)\//, '$1/')}:${lineNumber + 1}`
+    const place =
+      url === ''
+        ? ''
+        : `${url.replace(/^file:\/\//, '').replace(/^.*\/(packages|bench|node_modules)\//, '$1/')}:${lineNumber + 1}`
     const microseconds = profile.timeDeltas[index]
     const key = `${name} ${place}`
     const known = byFunction.get(key)

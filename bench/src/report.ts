@@ -20,8 +20,17 @@ export function formatTable(figures: readonly Figure[]): string {
   const widths = HEADINGS.map((heading, column) => Math.max(heading.length, ...rows.map((row) => row[column].length)))
   const isNumber = [false, true, false, true, true, true, true, false]
   const line = (cells: readonly string[]): string =>
-    cells.map((cell, column) => (isNumber[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column]))).join('  ').trimEnd()
-  return [line(HEADINGS), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line), '', ...formatNotes(figures)].join('\n')
+    cells
+      .map((cell, column) => (isNumber[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column])))
+      .join('  ')
+      .trimEnd()
+  return [
+    line(HEADINGS),
+    line(widths.map((width) => '-'.repeat(width))),
+    ...rows.map(line),
+    '',
+    ...formatNotes(figures),
+  ].join('\n')
 }
 
 function formatNotes(figures: readonly Figure[]): string[] {
@@ -33,12 +42,17 @@ function formatNotes(figures: readonly Figure[]): string[] {
   const missed = figures.filter(({ reached }) => reached === false).map(({ name }) => name)
   if (missed.length === 0) return lines
   const cases = [...new Set(missed.map((name) => name.split('/')[0]))]
-  lines.push('', `Not reached: ${missed.join(', ')}. Where the time goes: npm run bench -- --profile ${cases.join(' | ')}`)
+  lines.push(
+    '',
+    `Not reached: ${missed.join(', ')}. Where the time goes: npm run bench -- --profile ${cases.join(' | ')}`,
+  )
   return lines
 }
 
 export function formatProfile({ thread, seconds, functions }: ThreadProfile): string {
-  const lines = functions.slice(0, FUNCTIONS_MAX).map(({ name, place, share }) => `${(share * 100).toFixed(1).padStart(6)} %  ${name}  ${place}`)
+  const lines = functions
+    .slice(0, FUNCTIONS_MAX)
+    .map(({ name, place, share }) => `${(share * 100).toFixed(1).padStart(6)} %  ${name}  ${place}`)
   return [`${thread}: ${seconds.toFixed(2)} s`, ...lines].join('\n')
 }
 

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { warmMemory } from './disk.js'
+import { formatDisturbance, watchDisturbance } from './machine.js'
 import type { Settings } from './settings.js'
 
 /** One side of a comparison. */
@@ -31,10 +32,14 @@ export async function runRounds(settings: Settings, caseName: string, members: r
       if (member.warmBytes > 0) {
         warmMemory(settings.directory, Math.min(member.warmBytes + WARM_EXTRA_BYTES, WARM_BYTES_MAX))
       }
+      const disturbance = watchDisturbance()
       const value = await member.run(directory)
+      const disturbed = formatDisturbance(disturbance())
       await rm(directory, { recursive: true, force: true })
       samples[member.name].push(value)
-      settings.progress(`${caseName} round ${round + 1}/${settings.rounds}: ${member.name} ${formatProgress(value)}`)
+      settings.progress(
+        `${caseName} round ${round + 1}/${settings.rounds}: ${member.name} ${formatProgress(value)} (${disturbed})`,
+      )
     }
   }
   return samples

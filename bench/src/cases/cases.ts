@@ -1,7 +1,11 @@
 import type { Case } from './case.js'
+import { diskBytes } from './disk-bytes.js'
+import { eventLoop } from './event-loop.js'
+import { heap } from './heap.js'
 import { disk727, os100, os727 } from './ingest.js'
 import { latency } from './latency.js'
 import { read } from './read.js'
+import { small } from './small.js'
 
 /** All cases, in the order in which they run. */
-export const CASES: readonly Case[] = [os727, os100, disk727, latency, read]
+export const CASES: readonly Case[] = [os727, os100, disk727, latency, read, eventLoop, diskBytes, heap, small]

@@ -22,7 +22,11 @@ export function ingestMember(settings: Settings, name: string, ingest: Ingest): 
   const { durability, recordBytes, count, from } = ingest
   const wait = from === 'worker, blocking' ? 'block' : 'await'
   const measured: Produce = { topic: 'measured', recordBytes, count, wait }
-  const warmUp: Produce = { ...measured, topic: 'warm-up', count: Math.min(Math.ceil(WARM_UP_BYTES / recordBytes), count) }
+  const warmUp: Produce = {
+    ...measured,
+    topic: 'warm-up',
+    count: Math.min(Math.ceil(WARM_UP_BYTES / recordBytes), count),
+  }
   return {
     name,
     warmBytes: recordBytes * count,

@@ -2,7 +2,7 @@ import { atLeast, type Figure, figureOf } from '../figure.js'
 import { runRounds } from '../rounds.js'
 import { type Settings, scaled } from '../settings.js'
 import type { Case } from './case.js'
-import { bareWritesMember, ingestMember, megabytes, recordWritesMember, records } from './ingest-members.js'
+import { bareWritesMember, ingestMember, megabytes, records, recordWritesMember } from './ingest-members.js'
 
 const MIB = 1024 * 1024
 /** The mean record of Walrus' own benchmark. */
@@ -27,7 +27,12 @@ async function runOs727(settings: Settings): Promise<Figure[]> {
     ingestMember(settings, MAIN, { ...ingest, from: 'main thread' }),
   ])
   const bandwidth = { unit: 'MB/s', against: BARE, baselines: megabytes(samples[BARE]), target: atLeast(0.6) }
-  const perRecord = { unit: 'records/s', against: EACH, baselines: records(samples[EACH], recordBytes), target: atLeast(3.5) }
+  const perRecord = {
+    unit: 'records/s',
+    against: EACH,
+    baselines: records(samples[EACH], recordBytes),
+    target: atLeast(3.5),
+  }
   return [
     figureOf({ name: 'os-727/bandwidth', ...bandwidth, values: megabytes(samples[BLOCKING]) }),
     figureOf({ name: 'os-727/records', ...perRecord, values: records(samples[BLOCKING], recordBytes) }),
@@ -48,7 +53,12 @@ async function runOs100(settings: Settings): Promise<Figure[]> {
   const recordBytes = SMALL_RECORD_BYTES
   const samples = await runRounds(settings, 'os-100', [
     recordWritesMember(settings, EACH, { recordBytes, count: scaled(settings, 1_000_000), sync: false }),
-    ingestMember(settings, BLOCKING, { durability: 'os', recordBytes, count: scaled(settings, 5_000_000), from: 'worker, blocking' }),
+    ingestMember(settings, BLOCKING, {
+      durability: 'os',
+      recordBytes,
+      count: scaled(settings, 5_000_000),
+      from: 'worker, blocking',
+    }),
   ])
   return [
     figureOf({
@@ -95,7 +105,8 @@ async function runDisk727(settings: Settings): Promise<Figure[]> {
 
 export const os727: Case = {
   name: 'os-727',
-  about: "one producer, durability 'os', 727-byte records: against bare pwrites; from a worker and from the main thread",
+  about:
+    "one producer, durability 'os', 727-byte records: against bare pwrites; from a worker and from the main thread",
   run: runOs727,
 }
 

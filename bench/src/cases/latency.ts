@@ -29,7 +29,15 @@ async function runLatency(settings: Settings): Promise<Figure[]> {
     })
   }
   const figure = (name: string, { values, baselines }: Side, target: number): Figure =>
-    figureOf({ name, unit: 'ms', against: 'pwrite + fdatasync in a worker', values, baselines, target: atMost(target), note: 'medians of single durable appends' })
+    figureOf({
+      name,
+      unit: 'ms',
+      against: 'pwrite + fdatasync in a worker',
+      values,
+      baselines,
+      target: atMost(target),
+      note: 'medians of single durable appends',
+    })
   return [figure('latency/worker', sides.worker, 1.2), figure('latency/main-thread', sides.main, 1.35)]
 }
 
@@ -44,16 +52,23 @@ function note(settings: Settings, round: number, name: string, side: Side, { wal
   side.values.push(median(walrus))
   side.baselines.push(median(bare))
   const ratio = median(walrus) / median(bare)
-  settings.progress(`latency round ${round + 1}/${settings.rounds}: ${name} ${median(walrus).toFixed(3)} ms, ${ratio.toFixed(2)} of bare`)
+  settings.progress(
+    `latency round ${round + 1}/${settings.rounds}: ${name} ${median(walrus).toFixed(3)} ms, ${ratio.toFixed(2)} of bare`,
+  )
 }
 
 /** The log's side from this thread; the bare side from a worker, where such loops belong. */
-async function latenciesOfMain(settings: Settings, input: LatencyBlocks, topic: Topic<Uint8Array>): Promise<LatencySamples> {
+async function latenciesOfMain(
+  settings: Settings,
+  input: LatencyBlocks,
+  topic: Topic<Uint8Array>,
+): Promise<LatencySamples> {
   const { recordBytes, blockAppends, file } = input
   const producer = topic.producer()
   const thread = openThread(settings, 'bare appends')
   try {
-    const bareBlock = (): Promise<number[]> => thread.call('bareAppendLatencies', { file, recordBytes, count: blockAppends })
+    const bareBlock = (): Promise<number[]> =>
+      thread.call('bareAppendLatencies', { file, recordBytes, count: blockAppends })
     return await alternate(input, appender(producer, input), bareBlock)
   } finally {
     await thread.end()

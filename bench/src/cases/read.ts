@@ -43,7 +43,9 @@ function membersOf(settings: Settings, walrus: Walrus, directory: string, count:
   const bytes = walrus.stats().bytes
   const rate = (read: { seconds: number; records: number; bytes: number }): number => {
     if (read.records !== count || read.bytes !== count * RECORD_BYTES) {
-      throw new Error(`read: ${read.records} records of ${read.bytes} bytes where ${count} of ${RECORD_BYTES} bytes were sent`)
+      throw new Error(
+        `read: ${read.records} records of ${read.bytes} bytes where ${count} of ${RECORD_BYTES} bytes were sent`,
+      )
     }
     return bytes / read.seconds
   }
@@ -72,6 +74,7 @@ const megabytes = (bytesPerSecond: readonly number[]): number[] => bytesPerSecon
 
 export const read: Case = {
   name: 'read',
-  about: 'sequential read with views from the page cache, every checksum verified: against bare preads of the same files',
+  about:
+    'sequential read with views from the page cache, every checksum verified: against bare preads of the same files',
   run: runRead,
 }

@@ -6,7 +6,10 @@ import { bareAppendLatencies } from './bare.js'
  * Makes a function that appends a block of records, each when the one before is acknowledged, and returns the milliseconds
  * of each.
  */
-export function appender(producer: Producer<Uint8Array>, { recordBytes, blockAppends }: LatencyBlocks): () => Promise<number[]> {
+export function appender(
+  producer: Producer<Uint8Array>,
+  { recordBytes, blockAppends }: LatencyBlocks,
+): () => Promise<number[]> {
   const values = makeValues(recordBytes)
   let next = 0
   return async () => {

@@ -10,7 +10,10 @@ export interface Read {
 const WARM_UP_BATCHES = 500
 
 /** Reads a whole topic with views and touches each record. Returns seconds and what was there. */
-export async function readAll(walrus: Walrus, { topic, readAhead }: Read): Promise<{ seconds: number; records: number; bytes: number }> {
+export async function readAll(
+  walrus: Walrus,
+  { topic, readAhead }: Read,
+): Promise<{ seconds: number; records: number; bytes: number }> {
   const log: Topic<Uint8Array> = await walrus.topic(topic)
   await touch(log, readAhead, WARM_UP_BATCHES)
   const startMs = performance.now()
@@ -18,7 +21,11 @@ export async function readAll(walrus: Walrus, { topic, readAhead }: Read): Promi
   return { seconds: (performance.now() - startMs) / 1000, ...touched }
 }
 
-async function touch(log: Topic<Uint8Array>, readAhead: boolean | undefined, batchesMax: number): Promise<{ records: number; bytes: number }> {
+async function touch(
+  log: Topic<Uint8Array>,
+  readAhead: boolean | undefined,
+  batchesMax: number,
+): Promise<{ records: number; bytes: number }> {
   let records = 0
   let bytes = 0
   let batches = 0
@@ -32,7 +39,9 @@ async function touch(log: Topic<Uint8Array>, readAhead: boolean | undefined, bat
   return { records, bytes }
 }
 
-export async function readInThread(input: Read & { handle: WalrusHandle }): Promise<{ seconds: number; records: number; bytes: number }> {
+export async function readInThread(
+  input: Read & { handle: WalrusHandle },
+): Promise<{ seconds: number; records: number; bytes: number }> {
   const walrus = await Walrus.attach(input.handle)
   const result = await readAll(walrus, input)
   await walrus.close()

@@ -171,12 +171,6 @@ export class LogClient {
     return false
   }
 
-  /** Settles everything that this thread has sent. Rejects with the first refusal. */
-  async flush(): Promise<void> {
-    const results = await Promise.allSettled([...this.producers].map((producer) => producer.flush()))
-    for (const result of results) if (result.status === 'rejected') throw result.reason
-  }
-
   /** Ends this thread's part; lanes that are still open are the host's to settle. */
   close(): void {
     if (this.#isClosed) return

@@ -48,9 +48,6 @@ export class Walrus {
   readonly #fs: FileSystem
   readonly #fileSystem: string | undefined
   readonly #disconnect: () => Promise<void>
-  readonly #onBeforeExit = (): void => {
-    if (!this.#client.isClosed && this.#hasUnsettled()) void this.#client.flush().catch(() => {})
-  }
 
   private constructor(parts: { directory: string; client: LogClient; host: Host | undefined; fs: FileSystem; fileSystem: string | undefined; disconnect: () => Promise<void> }) {
     this.directory = parts.directory
@@ -59,8 +56,8 @@ export class Walrus {
     this.#fs = parts.fs
     this.#fileSystem = parts.fileSystem
     this.#disconnect = parts.disconnect
-    // A process that ends without `close` still settles what it has sent: that keeps it alive a moment longer.
-    process.on('beforeExit', this.#onBeforeExit)
+    if (openLogs.size === 0) process.on('beforeExit', settleOpenLogs)
+    openLogs.add(this)
   }
 
   /**
@@ -151,7 +148,8 @@ export class Walrus {
    * refused; the log is closed all the same.
    */
   async close(): Promise<void> {
-    process.off('beforeExit', this.#onBeforeExit)
+    openLogs.delete(this)
+    if (openLogs.size === 0) process.off('beforeExit', settleOpenLogs)
     let refusal: unknown
     if (!this.#client.isClosed) {
       const results = await Promise.allSettled([...this.#client.producers].map((producer) => producer.close()))
@@ -170,10 +168,19 @@ export class Walrus {
     await this.close()
   }
 
-  #hasUnsettled(): boolean {
-    for (const producer of this.#client.producers) if (producer.hasUnsettled) return true
-    return false
+  /** Settles what this thread has sent and has not been settled, so that the process stays alive until it is. */
+  settle(): void {
+    if (this.#client.isClosed) return
+    for (const producer of this.#client.producers) if (producer.hasUnsettled) void producer.flush().catch(() => {})
   }
+}
+
+/** Logs of this thread that are not closed. */
+const openLogs = new Set<Walrus>()
+
+/** A process that ends without `close` still settles what it has sent: that keeps it alive a moment longer. */
+function settleOpenLogs(): void {
+  for (const walrus of openLogs) walrus.settle()
 }
 
 /** A log's memory is mapped once a thread, however often the thread attaches. */

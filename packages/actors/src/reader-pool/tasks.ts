@@ -44,7 +44,10 @@ export async function fill(request: FillRequest): Promise<FillReply> {
     const reader = readerOf(await loadFileSystem(request.fileSystem), request)
     const start = locate(reader, request.from)
     let region = regions.get(request.memory)
-    if (region === undefined) regions.set(request.memory, (region = new Region(request.memory)))
+    if (region === undefined) {
+      region = new Region(request.memory)
+      regions.set(request.memory, region)
+    }
     const filled = reader.fill(start, region, request.highWatermark, true)
     return { ok: true, start, ...filled }
   } catch (error) {

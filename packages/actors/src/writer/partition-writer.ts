@@ -113,7 +113,10 @@ export class PartitionWriter {
     const log = this.#openLog(knownGood, (region, at) => {
       const producer = batchProducerId(region, at)
       let offsets = found.get(producer)
-      if (offsets === undefined) found.set(producer, (offsets = new Map()))
+      if (offsets === undefined) {
+        offsets = new Map()
+        found.set(producer, offsets)
+      }
       offsets.set(batchSequenceFirst(region, at), batchBaseOffset(region, at))
     })
     this.#log = log

@@ -2,6 +2,7 @@ import { sharedNowMs } from '../memory/clock.js'
 import { recordLatency } from '../memory/latency-histogram.js'
 import {
   ACK_NUMBERS,
+  ACK_OFFSET_AT,
   ACK_PUBLISHED_MS_AT,
   CLIENT_DOORBELL_AT,
   clientAt,
@@ -74,10 +75,7 @@ export function openLanes(memory: SharedMemory, writer: number): number[] {
   return lanes
 }
 
-/**
- * What was written of a partition at one moment: lanes first, then the point, so that a producer never hears of an
- * offset that readers are not shown yet.
- */
+/** How many batches of each lane had been written at one moment; what of them is behind the point is settled later. */
 export interface WrittenSnapshot {
   lanes: readonly number[]
   counts: number[]
@@ -106,11 +104,15 @@ export function acknowledge(memory: SharedMemory, writer: number, slot: number, 
     if (((written - settled) | 0) <= 0) continue
     const mask = words[at + LANE_ACKS_COUNT_AT] - 1
     const acksAt = words[at + LANE_ACKS_AT] >>> 3
-    for (let batch = settled; batch !== written; batch = (batch + 1) | 0) {
-      const publishedMs = memory.arena.f64[acksAt + (batch & mask) * ACK_NUMBERS + ACK_PUBLISHED_MS_AT]
-      recordLatency(words, latenciesAt, nowMs - publishedMs, 1)
+    let batch = settled
+    for (; batch !== written; batch = (batch + 1) | 0) {
+      const ackAt = acksAt + (batch & mask) * ACK_NUMBERS
+      // Lanes are released before the point moves: what left its lane may still be behind the point, and not synced.
+      if (memory.arena.f64[ackAt + ACK_OFFSET_AT] >= point.offset) break
+      recordLatency(words, latenciesAt, nowMs - memory.arena.f64[ackAt + ACK_PUBLISHED_MS_AT], 1)
     }
-    Atomics.store(words, at + LANE_SETTLED_AT, written)
+    if (batch === settled) continue
+    Atomics.store(words, at + LANE_SETTLED_AT, batch)
     ring(words, clientAt(words[at + LANE_CLIENT_AT]) + CLIENT_DOORBELL_AT)
   }
 }

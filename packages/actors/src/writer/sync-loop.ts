@@ -182,12 +182,13 @@ export class SyncLoop {
       Atomics.store(words, stateAt, SYNC_IDLE)
       notifyAll(words, stateAt)
       // The writer leaves to this thread what it wrote while the state was held: look again, now that it is not.
-      if (!this.#hasNew(partition, snapshot)) return
+      if (!this.#hasNew(partition, snapshot, point)) return
       if (Atomics.compareExchange(words, stateAt, SYNC_IDLE, SYNC_HELD) !== SYNC_IDLE) return
     }
   }
 
-  #hasNew(partition: WatchedPartition, snapshot: WrittenSnapshot): boolean {
+  #hasNew(partition: WatchedPartition, snapshot: WrittenSnapshot, point: Point): boolean {
+    if (this.#written(partition.slot).offset !== point.offset) return true
     const now = snapshotLanes(this.#memory, this.#lanes.of(partition.slot))
     return now.lanes !== snapshot.lanes || now.counts.some((count, index) => count !== snapshot.counts[index])
   }

@@ -110,7 +110,7 @@ describe('a JSON array', () => {
   })
 
   it('gives what is good in it, and the lines of what is not', () => {
-    const source = '[1,\n{"a":},\n,\n"open,\n2,\n3}\n,4]'
+    const source = '[1,\n{"a":},\n,\n"open\n,2,\n3}\n,4]'
     for (const { values, rejects } of everyCut(source, { format: 'json', isHungry: true })) {
       expect(values).toEqual(['1', '2', '4'])
       expect(rejects.map(({ line }) => line)).toEqual([2, 3, 4, 6])
@@ -147,7 +147,8 @@ describe('JSON that is no array', () => {
   it('is one record, or as many as there are values', () => {
     const one = '{\n "a": [1,\n 2]\n}\n'
     const many = '{"a":1}\n{"a":\n2} {"a":3}\n4\n"five"'
-    for (const outcome of everyCut(one, { format: 'json', isHungry: true })) expect(outcome.values).toEqual([one.trim()])
+    for (const outcome of everyCut(one, { format: 'json', isHungry: true }))
+      expect(outcome.values).toEqual([one.trim()])
     for (const outcome of everyCut(many, { format: 'json', isHungry: true })) {
       expect(outcome.values).toEqual(['{"a":1}', '{"a":\n2}', '{"a":3}', '4', '"five"'])
     }

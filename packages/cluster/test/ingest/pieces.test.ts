@@ -1,3 +1,4 @@
+import { WalrusError } from '@walrus-log/core'
 import { describe, expect, it } from 'vitest'
 import { chainNext, emptyContent, isSameContent, recordHash } from '#cluster/ingest/checksum.js'
 import { Packer } from '#cluster/ingest/produce/packer.js'
@@ -5,7 +6,6 @@ import { Tally } from '#cluster/ingest/tally.js'
 import { decodeError, encodeError } from '#cluster/ingest/thread/error-message.js'
 import { Sequencer } from '#cluster/ingest/thread/sequencer.js'
 import { differences } from '#cluster/ingest/verify/verify.js'
-import { WalrusError } from '@walrus-log/core'
 
 it('a sequencer hands on in order what comes in any', () => {
   const taken: string[] = []
@@ -29,7 +29,11 @@ describe('a tally', () => {
     tally.add({ ...result, file: 'a', fileIndex: 1 })
     expect(told).toEqual(['a:3', 'a:13', 'a:3'])
     expect(tally.position).toEqual({ file: 'a', line: 10, byte: 100 })
-    expect(tally).toMatchObject({ bytesRead: 300, rejectsCount: 3, content: { records: 3, bytes: 30, sum: 0xffff_fffd } })
+    expect(tally).toMatchObject({
+      bytesRead: 300,
+      rejectsCount: 3,
+      content: { records: 3, bytes: 30, sum: 0xffff_fffd },
+    })
   })
 })
 

@@ -9,4 +9,3 @@ export function temporaryDirectory(): string {
   onTestFinished(() => fs.rmSync(directory, { recursive: true, force: true }))
   return directory
 }
-
