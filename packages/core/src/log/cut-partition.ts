@@ -3,7 +3,7 @@ import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { loadIndex, sealSegment } from '../segment/seal.js'
 import { indexFileName, segmentBases, segmentFileName } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
-import type { KnownGood } from './partition-recovery.js'
+import type { KnownGood } from './known-good.js'
 
 /**
  * Takes back all that a partition holds behind `durable`, after a failed write or sync: nothing of it was acknowledged,

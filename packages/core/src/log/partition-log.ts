@@ -8,7 +8,8 @@ import { OpenSegment } from '../segment/open-segment.js'
 import type { RecoveryMode } from '../segment/recovery.js'
 import { type RolledSegment, sealSegment } from '../segment/seal.js'
 import type { FileSystem } from '../storage/file-system.js'
-import { type KnownGood, recoverPartition } from './partition-recovery.js'
+import type { KnownGood } from './known-good.js'
+import { recoverPartition } from './partition-recovery.js'
 
 export interface PartitionLogOptions {
   fs: FileSystem

@@ -20,13 +20,7 @@ import {
 } from '../segment/segment-name.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { removeSegments } from './cut-partition.js'
-
-/** A point up to which a segment's bytes are known to be whole: recovery begins to read there. */
-export interface KnownGood {
-  baseOffset: number
-  position: number
-  offset: number
-}
+import type { KnownGood } from './known-good.js'
 
 export interface RecoveryOptions {
   fs: FileSystem
