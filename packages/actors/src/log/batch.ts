@@ -4,61 +4,82 @@ import {
   batchProducerId,
   batchRecordCount,
   batchTimestampFirst,
-  emptyRecordParts,
-  type RecordParts,
+  LENGTH_NULL,
+  RECORD_HEADER_BYTES,
+  RECORD_HEADERS_LENGTH_AT,
+  RECORD_KEY_LENGTH_AT,
+  RECORD_TIMESTAMP_DELTA_AT,
+  RECORD_VALUE_LENGTH_AT,
   type Region,
-  readRecord,
   WalrusError,
 } from '@walrus-log/core'
 import { decodeHeaders, type ValueCodec } from './codec.js'
 
 /**
  * One record of a batch. Views (`bytes`, `key`, and `value` where the codec is `'bytes'`) are valid until the next batch
- * is pulled from the reader; copy what is to live longer. Nothing is decoded before it is asked for.
+ * is pulled from the reader; copy what is to live longer. Nothing is looked at before it is asked for.
  */
 export class LogRecord<Value = unknown> {
-  readonly partition: number
   readonly offset: number
-  /** Milliseconds since 1970. */
-  readonly timestamp: number
   readonly #batch: Batch<Value>
-  readonly #valueAt: number
-  readonly #valueLength: number
-  readonly #keyLength: number
-  readonly #headersLength: number
+  /** Where the record's header begins; iteration has checked that the record lies within its batch. */
+  readonly #at: number
 
-  constructor(batch: Batch<Value>, offset: number, timestamp: number, parts: RecordParts) {
-    this.partition = batch.partition
+  constructor(batch: Batch<Value>, at: number, offset: number) {
     this.offset = offset
-    this.timestamp = timestamp
     this.#batch = batch
-    this.#valueAt = parts.valueAt
-    this.#valueLength = parts.valueLength
-    this.#keyLength = parts.keyLength
-    this.#headersLength = parts.headersLength
+    this.#at = at
+  }
+
+  get partition(): number {
+    return this.#batch.partition
+  }
+
+  /** Milliseconds since 1970. */
+  get timestamp(): number {
+    return this.#batch.timestampFirst + (this.#word(RECORD_TIMESTAMP_DELTA_AT) | 0)
   }
 
   /** The value as the topic's codec decodes it; null for a record without one. */
   get value(): Value {
-    if (this.#valueLength < 0) return null as Value
-    return this.#batch.codec.decode(this.#batch.region, this.#valueAt, this.#valueLength) as Value
+    const length = this.#word(RECORD_VALUE_LENGTH_AT)
+    if (length === LENGTH_NULL) return null as Value
+    return this.#batch.codec.decode(this.#batch.region, this.#valueAt, length) as Value
   }
 
   /** The value's bytes as they are stored; a view. */
   get bytes(): Uint8Array | null {
-    return this.#valueLength < 0 ? null : this.#batch.region.u8.subarray(this.#valueAt, this.#valueAt + this.#valueLength)
+    const length = this.#word(RECORD_VALUE_LENGTH_AT)
+    if (length === LENGTH_NULL) return null
+    const at = this.#valueAt
+    return this.#batch.region.u8.subarray(at, at + length)
   }
 
   /** The key's bytes; a view. Null for a record without one. */
   get key(): Uint8Array | null {
-    if (this.#keyLength < 0) return null
-    const at = this.#valueAt - Math.max(this.#headersLength, 0) - this.#keyLength
-    return this.#batch.region.u8.subarray(at, at + this.#keyLength)
+    const length = this.#word(RECORD_KEY_LENGTH_AT)
+    if (length === LENGTH_NULL) return null
+    const at = this.#at + RECORD_HEADER_BYTES
+    return this.#batch.region.u8.subarray(at, at + length)
   }
 
   get headers(): Record<string, unknown> | null {
-    if (this.#headersLength < 0) return null
-    return decodeHeaders(this.#batch.region, this.#valueAt - this.#headersLength, this.#headersLength)
+    const length = this.#word(RECORD_HEADERS_LENGTH_AT)
+    if (length === LENGTH_NULL) return null
+    return decodeHeaders(this.#batch.region, this.#valueAt - length, length)
+  }
+
+  get #valueAt(): number {
+    const { u32 } = this.#batch.region
+    const word = this.#at >>> 2
+    const keyLength = u32[word + (RECORD_KEY_LENGTH_AT >>> 2)]
+    const headersLength = u32[word + (RECORD_HEADERS_LENGTH_AT >>> 2)]
+    const before = (keyLength === LENGTH_NULL ? 0 : keyLength) + (headersLength === LENGTH_NULL ? 0 : headersLength)
+    return this.#at + RECORD_HEADER_BYTES + before
+  }
+
+  #word(at: number): number {
+    return this.#batch.region.u32[(this.#at + at) >>> 2]
   }
 }
 
@@ -70,6 +91,8 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
   /** How many records iteration gives. */
   readonly count: number
   readonly producerId: number
+  /** The time that the records' own times are kept as distances from, in milliseconds since 1970. */
+  readonly timestampFirst: number
   readonly region: Region
   readonly codec: ValueCodec
   readonly #at: number
@@ -83,6 +106,7 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
     this.codec = codec
     this.partition = partition
     this.producerId = batchProducerId(region, at)
+    this.timestampFirst = batchTimestampFirst(region, at)
     this.#at = at
     this.#end = end
     this.#skip = Math.max(from - baseOffset, 0)
@@ -90,18 +114,60 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
     this.count = batchRecordCount(region, at) - this.#skip
   }
 
-  *[Symbol.iterator](): Generator<LogRecord<Value>, void, undefined> {
-    const parts = emptyRecordParts()
-    const timestampFirst = batchTimestampFirst(this.region, this.#at)
-    let next = this.#at + BATCH_HEADER_BYTES
-    let offset = this.baseOffset - this.#skip
-    for (let left = this.count + this.#skip; left > 0; left--) {
-      if (!readRecord(this.region, next, this.#end, parts)) {
-        throw new WalrusError('SEGMENT_CORRUPT', `the record at offset ${offset} of partition ${this.partition} reaches outside its batch; its producer wrote it so`, { offset })
-      }
-      next = parts.next
-      if (offset >= this.baseOffset) yield new LogRecord(this, offset, timestampFirst + parts.timestampDeltaMs, parts)
-      offset++
-    }
+  [Symbol.iterator](): Iterator<LogRecord<Value>, undefined> {
+    return new RecordIterator(this, this.#at + BATCH_HEADER_BYTES, this.#end, this.#skip)
   }
+}
+
+/** Walks over a batch's records. */
+class RecordIterator<Value> implements Iterator<LogRecord<Value>, undefined> {
+  readonly #batch: Batch<Value>
+  readonly #end: number
+  #at: number
+  #offset: number
+  #left: number
+
+  constructor(batch: Batch<Value>, at: number, end: number, skip: number) {
+    this.#batch = batch
+    this.#at = at
+    this.#end = end
+    this.#offset = batch.baseOffset - skip
+    this.#left = batch.count + skip
+    for (let skipped = 0; skipped < skip; skipped++) this.#advance()
+  }
+
+  next(): IteratorResult<LogRecord<Value>, undefined> {
+    if (this.#left === 0) return { done: true, value: undefined }
+    const at = this.#at
+    const offset = this.#offset
+    this.#advance()
+    return { done: false, value: new LogRecord(this.#batch, at, offset) }
+  }
+
+  #advance(): void {
+    const { u32 } = this.#batch.region
+    const word = this.#at >>> 2
+    let bytes = RECORD_HEADER_BYTES
+    if (this.#at + bytes <= this.#end) {
+      const valueLength = u32[word + (RECORD_VALUE_LENGTH_AT >>> 2)]
+      const keyLength = u32[word + (RECORD_KEY_LENGTH_AT >>> 2)]
+      const headersLength = u32[word + (RECORD_HEADERS_LENGTH_AT >>> 2)]
+      if (valueLength !== LENGTH_NULL) bytes += valueLength
+      if (keyLength !== LENGTH_NULL) bytes += keyLength
+      if (headersLength !== LENGTH_NULL) bytes += headersLength
+    }
+    // Lengths are below 2^32 each, so that the sum is exact.
+    if (this.#at + bytes > this.#end) throw outsideBatch(this.#batch.partition, this.#offset)
+    this.#at += Math.ceil(bytes / 8) * 8
+    this.#offset++
+    this.#left--
+  }
+}
+
+function outsideBatch(partition: number, offset: number): WalrusError {
+  return new WalrusError(
+    'SEGMENT_CORRUPT',
+    `the record at offset ${offset} of partition ${partition} reaches outside its batch; its producer wrote it so: read on from a later offset`,
+    { offset },
+  )
 }
