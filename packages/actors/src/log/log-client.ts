@@ -36,7 +36,6 @@ import {
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { encodeRefusal } from '../writer/outcome.js'
-import type { Producer } from './producer.js'
 import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { type OnRefused, PartitionLane } from './partition-lane.js'
 
@@ -88,6 +87,15 @@ const LANE_RING_BYTES_MAX = 1024 * 1024
 /** A new lane gets at most this share of what is free, so that a thousand lanes fit where ten would have been large. */
 const LANE_FREE_SHARE = 128
 
+/** A producer as the log sees it, which has to settle and to end it. */
+export interface OpenProducer {
+  readonly hasUnsettled: boolean
+  flush(): Promise<void>
+  close(): Promise<void>
+  /** Refuses all that still waits, with this outcome. */
+  abandon(outcome: number): void
+}
+
 /** One thread's end of an open log: its slot, its doorbell, its lanes. */
 export class LogClient {
   readonly memory: SharedMemory
@@ -95,7 +103,7 @@ export class LogClient {
   readonly client: number
   readonly doorbell: EventedDoorbell
   /** Producers of this thread that are not closed. */
-  readonly producers = new Set<Producer<never>>()
+  readonly producers = new Set<OpenProducer>()
   #isClosed = false
 
   constructor(memory: SharedMemory, client: number, control: ControlCalls) {

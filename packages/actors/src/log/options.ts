@@ -79,6 +79,9 @@ export interface RecordOptions {
   durability?: Exclude<Durability, object>
 }
 
+/** One object for all calls that name none: that it is this one says so without a look inside. */
+export const NO_RECORD_OPTIONS: RecordOptions = Object.freeze({})
+
 export const checkOpenOptions = (options: OpenOptions): FilledOpenOptions => check(openOptions, options)
 export const checkTopicOptions = (options: TopicOptions): TopicRequest => check(topicOptions, options)
 export const checkProducerOptions = (options: ProducerOptions): ProducerOptions => check(producerOptions, options)

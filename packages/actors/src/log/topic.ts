@@ -27,7 +27,7 @@ export class Topic<Value = unknown> {
     const producer = new Producer<Value>(this.#client, this.#place, checkProducerOptions(options), (closed) => {
       this.#client.producers.delete(closed)
     })
-    this.#client.producers.add(producer as unknown as Producer<never>)
+    this.#client.producers.add(producer)
     return producer
   }
 

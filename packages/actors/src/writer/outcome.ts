@@ -10,6 +10,7 @@ export type RefusalKind = 'write' | 'sync' | 'open' | 'writer' | 'closed' | 'del
 
 const KINDS: readonly RefusalKind[] = ['write', 'sync', 'open', 'writer', 'closed', 'deleted']
 const KIND_BITS = 8
+const ATTEMPTS = { write: 'a write', sync: 'a sync', open: 'the start of a new segment' }
 
 export function encodeRefusal(kind: RefusalKind, error?: unknown): number {
   const name = systemErrorCode(error)
@@ -33,7 +34,7 @@ export function decodeRefusal(outcome: number, where: string): WalrusError {
   }
   return new WalrusError(
     'SEGMENT_POISONED',
-    `a ${kind} of ${where} failed (${name ?? 'unknown error'}); its segment ends at the last acknowledged record, and what was not acknowledged is not in the log: send it again`,
+    `${ATTEMPTS[kind]} of ${where} failed (${name ?? 'unknown error'}); its segment ends at the last acknowledged record, and what was not acknowledged is not in the log: send it again`,
     { cause },
   )
 }

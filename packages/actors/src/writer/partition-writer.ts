@@ -78,6 +78,8 @@ export class PartitionWriter {
   isDirty = false
   #log: PartitionLog | undefined
   #failure: number | undefined
+  /** Why the last attempt to begin a segment failed. */
+  #openError: unknown
   #rolledCount = 0
   readonly #context: PartitionWriterContext
   readonly #region: Region
@@ -193,6 +195,12 @@ export class PartitionWriter {
       log.stage(this.#region, at)
       lane.setOutcome(baseOffset)
     } catch (error) {
+      if (systemErrorCode(error) === 'EEXIST') {
+        // An attempt that failed could not even take its file away: that is in the way until the files are cut.
+        this.poison('open', this.#openError ?? error)
+        return this.#stage(lane, at)
+      }
+      this.#openError = error
       // The next segment could not be made: nothing was written for this batch, and nothing before it is in doubt.
       lane.setOutcome(encodeRefusal('open', error))
       return
