@@ -4,6 +4,8 @@ export interface Arguments {
   only: string[]
   rounds: number
   scale: number
+  /** Seconds. */
+  patience: number
   dir: string | undefined
   json: boolean
   list: boolean
@@ -23,19 +25,23 @@ Measures the log against baselines in the same interleaved rounds, and prints th
   --rounds N        rounds a case (5; with --quick 3)
   --scale X         multiplies the amount of data (1; with --quick 0.3)
   --quick           everything in about three minutes; wider spreads
+  --patience S      spend up to S seconds on waiting until others leave the machine alone, and on measuring again what
+                    they disturbed (0)
   --dir PATH        measure on this directory's file system; a new directory is made in it and deleted afterwards
   --json            print {"figures": [...]} on standard output and nothing else
-  --profile NAME    run one case for one round, and print where each thread's time goes
+  --profile NAME    run one case for one round of twice the data, and print where each thread's time goes
   --list            names of the cases
   --help            this text
 `
 
 const QUICK = { rounds: 3, scale: 0.3 }
 const FULL = { rounds: 5, scale: 1 }
+/** Long enough that a thread's start is a small part of its profile. */
+const PROFILE = { rounds: 1, scale: 2 }
 
 export function parseArguments(words: readonly string[], caseNames: readonly string[]): Arguments {
   const { values, positionals } = parse(words)
-  const preset = values.quick ? QUICK : FULL
+  const preset = values.profile !== undefined ? PROFILE : values.quick ? QUICK : FULL
   // `--only a b` leaves `b` as a positional.
   const only = [...(values.only ?? []), ...positionals].flatMap((name) => name.split(','))
   if (positionals.length > 0 && values.only === undefined)
@@ -47,8 +53,9 @@ export function parseArguments(words: readonly string[], caseNames: readonly str
   }
   return {
     only: profile === undefined ? only : [profile],
-    rounds: profile === undefined ? positive('rounds', values.rounds, preset.rounds, true) : 1,
+    rounds: positive('rounds', values.rounds, preset.rounds, true),
     scale: positive('scale', values.scale, preset.scale, false),
+    patience: values.patience === undefined ? 0 : positive('patience', values.patience, 0, false),
     dir: values.dir,
     json: values.json,
     list: values.list,
@@ -67,6 +74,7 @@ function parse(words: readonly string[]) {
         rounds: { type: 'string' },
         scale: { type: 'string' },
         quick: { type: 'boolean', default: false },
+        patience: { type: 'string' },
         dir: { type: 'string' },
         json: { type: 'boolean', default: false },
         profile: { type: 'string' },

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** How busy the machine was with what is not this process, as shares of all its cores' time. */
 export interface Disturbance {
@@ -46,3 +47,47 @@ export function formatDisturbance({ others, stolen }: Disturbance): string {
   const percent = (share: number): string => `${(share * 100).toFixed(0)} %`
   return `others ${percent(others)}, stolen ${percent(stolen)}`
 }
+
+/** With more than this of all cores' time spent elsewhere, a measurement is not the case's own. The kernel's threads that
+ *  write pages back count as others, and are part of what is measured. */
+const DISTURBED_SHARE = 0.15
+const LOOK_MS = 250
+
+/**
+ * What a run does about others on the machine: it measures at a quiet moment, and again where it was disturbed all the
+ * same, until it has spent its patience. After that it takes what comes.
+ */
+export class Patience {
+  #leftMs: number
+  readonly #progress: (line: string) => void
+
+  constructor(seconds: number, progress: (line: string) => void) {
+    this.#leftMs = seconds * 1000
+    this.#progress = progress
+  }
+
+  /** Returns what `measure` gave, with what was going on beside it. */
+  async quietly<Result>(measure: () => Promise<Result>): Promise<{ result: Result; disturbance: Disturbance }> {
+    for (;;) {
+      await this.#waitForQuiet()
+      const startMs = performance.now()
+      const disturbanceSince = watchDisturbance()
+      const result = await measure()
+      const disturbance = disturbanceSince()
+      if (this.#leftMs <= 0 || !isDisturbed(disturbance)) return { result, disturbance }
+      this.#leftMs -= performance.now() - startMs
+      this.#progress(`again: ${formatDisturbance(disturbance)}`)
+    }
+  }
+
+  async #waitForQuiet(): Promise<void> {
+    while (this.#leftMs > 0) {
+      const disturbanceSince = watchDisturbance()
+      await sleep(LOOK_MS)
+      if (!isDisturbed(disturbanceSince())) return
+      this.#leftMs -= LOOK_MS
+    }
+  }
+}
+
+const isDisturbed = ({ others, stolen }: Disturbance): boolean => others + stolen > DISTURBED_SHARE

@@ -2,7 +2,7 @@ import { HELP, parseArguments, UsageError } from './arguments.js'
 import { CASES } from './cases/cases.js'
 import { fileSystemName, makeRunDirectory, removeTree } from './disk.js'
 import type { Figure } from './figure.js'
-import { formatDisturbance, watchDisturbance } from './machine.js'
+import { formatDisturbance, Patience, watchDisturbance } from './machine.js'
 import { Profiler } from './profiler.js'
 import { formatList, formatProfile, formatTable } from './report.js'
 import type { Settings } from './settings.js'
@@ -17,12 +17,14 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130))
   const { rounds, scale } = chosen
   const profiler = chosen.profile === undefined ? undefined : new Profiler()
+  const progress = (line: string): void => void process.stderr.write(`${line}\n`)
   const settings: Settings = {
     directory,
     rounds,
     scale,
     profiler,
-    progress: (line) => void process.stderr.write(`${line}\n`),
+    progress,
+    patience: new Patience(chosen.patience, progress),
   }
   settings.progress(
     `files in ${directory} (${fileSystemName(directory)}), node ${process.version}, ${rounds} rounds, scale ${scale}`,
@@ -37,7 +39,8 @@ async function main(): Promise<void> {
   settings.progress(`of all cores' time meanwhile: ${formatDisturbance(disturbance())}`)
   if (chosen.json) return print(JSON.stringify({ figures }))
   print(formatTable(figures))
-  for (const profile of profiler?.profiles ?? []) print(`\n${formatProfile(profile)}`)
+  for (const profile of profiler?.profiles ?? [])
+    if (!profile.thread.includes('bare')) print(`\n${formatProfile(profile)}`)
 }
 
 function print(text: string): void {

@@ -110,11 +110,8 @@ function summarize(thread: string, profile: CpuProfile): ThreadProfile {
   let total = 0
   for (const [index, id] of profile.samples.entries()) {
     const { functionName, url, lineNumber } = nodes.get(id)!.callFrame
-    const name = functionName === '' ? '(anonymous)' : functionName
-    const place =
-      url === ''
-        ? ''
-        : `${url.replace(/^file:\/\//, '').replace(/^.*\/(packages|bench|node_modules)\//, '$1/')}:${lineNumber + 1}`
+    const name = isLoading(functionName, url) ? '(loading modules)' : functionName === '' ? '(anonymous)' : functionName
+    const place = url === '' || isLoading(functionName, url) ? '' : `${shortUrl(url)}:${lineNumber + 1}`
     const microseconds = profile.timeDeltas[index]
     const key = `${name} ${place}`
     const known = byFunction.get(key)
@@ -126,4 +123,15 @@ function summarize(thread: string, profile: CpuProfile): ThreadProfile {
     .sort((left, right) => right.microseconds - left.microseconds)
     .map(({ name, place, microseconds }) => ({ name, place, share: microseconds / total }))
   return { thread, seconds: total / 1e6, functions }
+}
+
+/** The work of a thread's start, all of it as one. */
+function isLoading(functionName: string, url: string): boolean {
+  return /^node:internal\/(modules|bootstrap|deps|url)/.test(url) || LOADING_FUNCTIONS.has(functionName)
+}
+
+const LOADING_FUNCTIONS = new Set(['compileSourceTextModule', 'compileFunction', 'internalModuleStat', 'wrapSafe'])
+
+function shortUrl(url: string): string {
+  return url.replace(/^file:\/\//, '').replace(/^.*\/(packages|bench|node_modules)\//, '$1/')
 }

@@ -2,7 +2,8 @@ import type { Case } from './cases/case.js'
 import type { Figure } from './figure.js'
 import type { ThreadProfile } from './profiler.js'
 
-const FUNCTIONS_MAX = 15
+const FUNCTIONS_MAX = 12
+const SHARE_MIN = 0.01
 const HEADINGS = ['figure', 'value', 'unit', 'baseline', 'ratio', 'spread', 'target', 'reached']
 
 /** The figures as a table for people, with what the baselines are below each case's first figure. */
@@ -51,6 +52,7 @@ function formatNotes(figures: readonly Figure[]): string[] {
 
 export function formatProfile({ thread, seconds, functions }: ThreadProfile): string {
   const lines = functions
+    .filter(({ share }) => share >= SHARE_MIN)
     .slice(0, FUNCTIONS_MAX)
     .map(({ name, place, share }) => `${(share * 100).toFixed(1).padStart(6)} %  ${name}  ${place}`)
   return [`${thread}: ${seconds.toFixed(2)} s`, ...lines].join('\n')

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { warmMemory } from './disk.js'
-import { formatDisturbance, watchDisturbance } from './machine.js'
+import { formatDisturbance } from './machine.js'
 import type { Settings } from './settings.js'
 
 /** One side of a comparison. */
@@ -29,13 +29,15 @@ export async function runRounds(settings: Settings, caseName: string, members: r
   for (let round = 0; round < settings.rounds; round++) {
     for (const [index, member] of members.entries()) {
       const directory = join(settings.directory, `${caseName}-${round}-${index}`)
-      if (member.warmBytes > 0) {
-        warmMemory(settings.directory, Math.min(member.warmBytes + WARM_EXTRA_BYTES, WARM_BYTES_MAX))
-      }
-      const disturbance = watchDisturbance()
-      const value = await member.run(directory)
-      const disturbed = formatDisturbance(disturbance())
-      await rm(directory, { recursive: true, force: true })
+      const { result: value, disturbance } = await settings.patience.quietly(async () => {
+        if (member.warmBytes > 0) {
+          warmMemory(settings.directory, Math.min(member.warmBytes + WARM_EXTRA_BYTES, WARM_BYTES_MAX))
+        }
+        const measured = await member.run(directory)
+        await rm(directory, { recursive: true, force: true })
+        return measured
+      })
+      const disturbed = formatDisturbance(disturbance)
       samples[member.name].push(value)
       settings.progress(
         `${caseName} round ${round + 1}/${settings.rounds}: ${member.name} ${formatProgress(value)} (${disturbed})`,

@@ -1,3 +1,4 @@
+import type { Patience } from './machine.js'
 import type { Profiler } from './profiler.js'
 
 /** What all cases are run with. */
@@ -9,6 +10,8 @@ export interface Settings {
   scale: number
   /** Says on standard error how far the run is. */
   progress: (line: string) => void
+  /** For measurements that others on the machine would change. */
+  patience: Patience
   /** Only with `--profile`. */
   profiler: Profiler | undefined
 }

@@ -1,12 +1,12 @@
 import { availableParallelism } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Durability } from '@walrus-log/actors'
+import type { Durability, WalrusHandle } from '@walrus-log/actors'
 import { atMost, type Figure, figureOf, median } from '../figure.js'
 import { checkContent, withFreshLog } from '../fresh-log.js'
 import { type Member, runRounds } from '../rounds.js'
 import { type Settings, scaled } from '../settings.js'
-import { inThread } from '../thread.js'
+import { openThread, type TaskThread } from '../thread.js'
 import { type Produce, produce } from '../workers/produce.js'
 import type { Case } from './case.js'
 
@@ -23,6 +23,8 @@ const OS = "main thread ingests, 'os'"
 const DISK = "main thread ingests, 'disk'"
 const FEW = 'workers produce, fewer threads busy than cores'
 const FULL = 'a worker produces at full speed'
+const SPIN_FEW = 'threads compute, fewer than cores'
+const SPIN_FULL = 'two threads compute'
 
 /** The main thread's p99 of event-loop delay while `use` is under way, in milliseconds. */
 async function p99During(use: () => Promise<unknown>): Promise<number> {
@@ -33,54 +35,86 @@ async function p99During(use: () => Promise<unknown>): Promise<number> {
   return histogram.percentile(99) / 1e6
 }
 
+const records = (topic: string, count: number, wait: Produce['wait']): Produce => ({
+  topic,
+  recordBytes: RECORD_BYTES,
+  count,
+  wait,
+})
+
 function mainMember(settings: Settings, name: string, durability: Durability, count: number): Member {
-  const measured: Produce = { topic: 'measured', recordBytes: RECORD_BYTES, count, wait: 'await' }
   return {
     name,
     warmBytes: RECORD_BYTES * count,
     run: (directory) =>
       withFreshLog(settings, directory, { durability }, async (walrus) => {
-        await produce(walrus, { ...measured, topic: 'warm-up', count: Math.min(count, WARM_UP_RECORDS) })
-        const p99 = await p99During(() => produce(walrus, measured))
+        await produce(walrus, records('warm-up', WARM_UP_RECORDS, 'await'))
+        const p99 = await p99During(() => produce(walrus, records('measured', count, 'await')))
         await checkContent(settings, walrus, 'measured', RECORD_BYTES, count)
         return p99
       }),
   }
 }
 
-/** A producer that awaits each batch, so that it and the writer are one busy thread between them. */
-function fewMember(settings: Settings, name: string, seconds: number): Member {
+/** A worker produces. It has been started, and has produced before: the main thread's part in that is not measured. */
+function workerMember(
+  settings: Settings,
+  name: string,
+  warmBytes: number,
+  use: (thread: TaskThread, handle: WalrusHandle) => Promise<unknown>,
+): Member {
   return {
     name,
-    warmBytes: 0,
+    warmBytes,
     run: (directory) =>
       withFreshLog(settings, directory, { durability: 'os' }, async (walrus) => {
-        const input = {
-          handle: walrus.handle(),
-          topic: 'measured',
-          recordBytes: RECORD_BYTES,
-          batchRecords: BATCH_RECORDS,
-          seconds,
+        const handle = walrus.handle()
+        const warmUp = records('warm-up', WARM_UP_RECORDS, 'block')
+        const thread = openThread(settings, 'produce')
+        try {
+          await thread.call('produceInThread', { handle, warmUp, ...warmUp })
+          return await p99During(() => use(thread, handle))
+        } finally {
+          await thread.end()
         }
-        return p99During(() => inThread(settings, 'produceInLockstep', input))
       }),
   }
 }
 
 function fullMember(settings: Settings, name: string, count: number): Member {
-  const measured: Produce = { topic: 'measured', recordBytes: RECORD_BYTES, count, wait: 'block' }
-  const warmUp: Produce = { ...measured, topic: 'warm-up', count: Math.min(count, WARM_UP_RECORDS) }
+  const warmUp = records('warm-up', 1, 'block')
+  return workerMember(settings, name, RECORD_BYTES * count, (thread, handle) =>
+    thread.call('produceInThread', { handle, warmUp, ...records('measured', count, 'block') }),
+  )
+}
+
+/** A producer that awaits each batch, so that it and the writer are one busy thread between them. */
+function lockstepMember(settings: Settings, name: string, seconds: number): Member {
+  return workerMember(settings, name, 0, (thread, handle) =>
+    thread.call('produceInLockstep', {
+      handle,
+      topic: 'measured',
+      recordBytes: RECORD_BYTES,
+      batchRecords: BATCH_RECORDS,
+      seconds,
+    }),
+  )
+}
+
+/** Threads that do nothing but compute, without a log: what the system's scheduler alone does to the main thread. */
+function spinMember(settings: Settings, name: string, threads: number, milliseconds: number): Member {
   return {
     name,
-    warmBytes: RECORD_BYTES * count,
-    run: (directory) =>
-      withFreshLog(settings, directory, { durability: 'os' }, async (walrus) => {
-        const p99 = await p99During(() =>
-          inThread(settings, 'produceInThread', { handle: walrus.handle(), warmUp, ...measured }),
-        )
-        await checkContent(settings, walrus, 'measured', RECORD_BYTES, count)
-        return p99
-      }),
+    warmBytes: 0,
+    run: async () => {
+      const spinning = Array.from({ length: threads }, () => openThread(settings, 'bare spin'))
+      try {
+        await Promise.all(spinning.map((thread) => thread.call('spin', { milliseconds: 1 })))
+        return await p99During(() => Promise.all(spinning.map((thread) => thread.call('spin', { milliseconds }))))
+      } finally {
+        for (const thread of spinning) await thread.end()
+      }
+    },
   }
 }
 
@@ -93,8 +127,10 @@ async function runEventLoop(settings: Settings): Promise<Figure[]> {
     mainMember(settings, OS, 'os', count),
     mainMember(settings, DISK, 'disk', count),
     // With three cores or more, a producer and its writer at full speed leave one to the main thread.
-    cores > 2 ? fullMember(settings, FEW, count) : fewMember(settings, FEW, windowMs / 1000),
+    cores > 2 ? fullMember(settings, FEW, count) : lockstepMember(settings, FEW, windowMs / 1000),
     fullMember(settings, FULL, count),
+    spinMember(settings, SPIN_FEW, Math.min(cores - 1, 2), windowMs),
+    spinMember(settings, SPIN_FULL, 2, windowMs),
   ])
   const idle = samples[IDLE]
   // Below that, a difference is one of the idle loop with itself.
@@ -126,6 +162,8 @@ async function runEventLoop(settings: Settings): Promise<Figure[]> {
       `${busy}; target: the spread of the idle loop`,
     ),
     figure('event-loop/workers-full', FULL, undefined, 'a producer and its writer at full speed, whatever the cores'),
+    figure('event-loop/compute-few', SPIN_FEW, undefined, 'the same number of busy threads, without a log'),
+    figure('event-loop/compute-full', SPIN_FULL, undefined, 'the same number of busy threads, without a log'),
   ]
 }
 

@@ -1,5 +1,6 @@
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Topic } from '@walrus-log/actors'
+import type { Topic, Walrus } from '@walrus-log/actors'
 import { atMost, type Figure, figureOf, median } from '../figure.js'
 import { checkContent, withFreshLog } from '../fresh-log.js'
 import { type Settings, scaled } from '../settings.js'
@@ -18,15 +19,23 @@ async function runLatency(settings: Settings): Promise<Figure[]> {
   for (let round = 0; round < settings.rounds; round++) {
     const directory = join(settings.directory, `latency-${round}`)
     const input = { recordBytes: RECORD_BYTES, blocks, blockAppends: BLOCK_APPENDS }
-    await withFreshLog(settings, directory, { durability: 'disk' }, async (walrus) => {
+    const measure = async (walrus: Walrus): Promise<{ worker: LatencySamples; main: LatencySamples }> => {
       const fromWorker = { ...input, topic: 'worker', file: join(directory, 'bare-worker'), handle: walrus.handle() }
-      note(settings, round, 'worker', sides.worker, await inThread(settings, 'latenciesAgainstBare', fromWorker))
+      const worker = await inThread(settings, 'latenciesAgainstBare', fromWorker)
       const fromMain = { ...input, topic: 'main', file: join(directory, 'bare-main') }
       const topic: Topic<Uint8Array> = await walrus.topic('main')
-      note(settings, round, 'main thread', sides.main, await latenciesOfMain(settings, fromMain, topic))
+      const main = await latenciesOfMain(settings, fromMain, topic)
       const count = (blocks + 1) * BLOCK_APPENDS
       for (const name of ['worker', 'main']) await checkContent(settings, walrus, name, RECORD_BYTES, count)
+      return { worker, main }
+    }
+    const { result } = await settings.patience.quietly(async () => {
+      const samples = await withFreshLog(settings, directory, { durability: 'disk' }, measure)
+      await rm(directory, { recursive: true, force: true })
+      return samples
     })
+    note(settings, round, 'worker', sides.worker, result.worker)
+    note(settings, round, 'main thread', sides.main, result.main)
   }
   const figure = (name: string, { values, baselines }: Side, target: number): Figure =>
     figureOf({

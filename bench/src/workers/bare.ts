@@ -118,3 +118,11 @@ export function barePreads({ files, bytes, chunkBytes }: BarePreads): number {
   }
   return (performance.now() - startMs) / 1000
 }
+
+/** Keeps a core busy for so long. */
+export function spin({ milliseconds }: { milliseconds: number }): number {
+  const endMs = performance.now() + milliseconds
+  let turns = 0
+  while (performance.now() < endMs) turns++
+  return turns
+}

@@ -1,5 +1,5 @@
 import { measureSmallPieces } from '../small/small-pieces.js'
-import { bareAppendLatencies, barePreads, bareRecordWrites, bareWrites } from './bare.js'
+import { bareAppendLatencies, barePreads, bareRecordWrites, bareWrites, spin } from './bare.js'
 import { heapOfSends } from './heap.js'
 import { latenciesAgainstBare } from './latency.js'
 import { produceInLockstep, produceInThread } from './produce.js'
@@ -17,6 +17,7 @@ export const TASKS = {
   produceInLockstep,
   produceInThread,
   readInThread,
+  spin,
 }
 
 export type Tasks = typeof TASKS

@@ -136,6 +136,10 @@ export class EventedDoorbell {
     else this.#arm()
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   /** Polls all waiters once more and waits no more. */
   close(): void {
     if (this.#isClosed) return

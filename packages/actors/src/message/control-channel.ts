@@ -74,6 +74,8 @@ export function callHost<Calls extends object>(memory: SharedMemory, client: num
       remote.call(name, args).then(
         (outcome) => {
           open.delete(end)
+          // The poll that brought the answer came before this, and no other may follow: the bell is told now.
+          if (open.size === 0 && !doorbell.isClosed) doorbell.add(waiter)
           if (outcome.ok) resolve(outcome.value)
           else reject(decodeError(outcome.error))
         },

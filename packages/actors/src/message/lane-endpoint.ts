@@ -13,14 +13,20 @@ export class LaneEndpoint implements Endpoint {
   readonly #sender: MessageSender
   readonly #receiver: MessageReceiver
   readonly #listeners = new Map<ListenerLike, Listener>()
+  #isClosed = false
 
   constructor(sender: MessageSender, receiver: MessageReceiver) {
     this.#sender = sender
     this.#receiver = receiver
   }
 
+  /** Sends and receives nothing any more: the lanes' memory is about to be somebody else's. */
+  close(): void {
+    this.#isClosed = true
+  }
+
   postMessage(message: unknown): void {
-    this.#sender.send(message)
+    if (!this.#isClosed) this.#sender.send(message)
   }
 
   addEventListener(_type: string, listener: ListenerLike): void {
@@ -34,6 +40,7 @@ export class LaneEndpoint implements Endpoint {
 
   /** Sends what waits and hands over what has arrived. */
   poll(): void {
+    if (this.#isClosed) return
     this.#sender.flush()
     for (const data of this.#receiver.receive()) {
       for (const listener of [...this.#listeners.values()]) listener({ data } as MessageEvent)

@@ -1,4 +1,5 @@
 import { setEnvironmentData } from 'node:worker_threads'
+import { onTestFinished } from 'vitest'
 import { workerUrl } from './fixture.js'
 
 // The steering side of `workers/log-faulty-file-system.js`.
@@ -70,6 +71,7 @@ export class Faults {
   block(kinds: readonly CallKind[], roles?: readonly (keyof typeof ROLE_BITS)[]): void {
     this.count(kinds, roles)
     Atomics.store(this.#words, GATE, 1)
+    onTestFinished(() => this.unblock())
   }
 
   /** Resolves when a thread waits. */

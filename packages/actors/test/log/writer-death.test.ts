@@ -26,7 +26,7 @@ interface Done {
 }
 
 /** Two producers to one partition of tiny segments: single appends, batches and sends, with several rolls. */
-async function work(topic: Topic<string>, rounds = 4): Promise<Done> {
+async function work(topic: Topic<string>, rounds = 2): Promise<Done> {
   const producers = [topic.producer(), topic.producer()]
   const done: Done = { acks: [], sent: [] }
   const jobs = producers.map(async (producer, number) => {
@@ -58,12 +58,13 @@ async function expectWhole(topic: Topic<string>, { acks, sent }: Done): Promise<
 }
 
 /** A writer may die this often in one log before the pauses between its restarts become long. */
-const DEATHS_A_LOG = 4
+const DEATHS_A_LOG = 5
 
 /** Runs the workload with each fault, a topic each; returns whether the last one came before the workload's end. */
 async function dieInTurn(planned: Fault[], durability: OpenOptions['durability']): Promise<boolean> {
   const { walrus, events, directory } = await openFaulty({ durability })
   const all: Done[] = []
+  let deaths = 0
   for (const [index, fault] of planned.entries()) {
     const topic = await walrus.topic<string>(`t${index}`, { codec: 'utf8', segmentBytes: 4096 })
     faults.inject(fault)
@@ -71,14 +72,15 @@ async function dieInTurn(planned: Fault[], durability: OpenOptions['durability']
     faults.heal()
     await expectWhole(topic, done)
     all.push(done)
+    deaths += faults.fired
   }
-  const { fired } = faults
+  const wasInTime = faults.fired > 0
   await walrus.close()
   const again = await openLog(directory, { writerThreadsMax: 1 })
   for (const [index, done] of all.entries()) await expectWhole(await again.topic<string>(`t${index}`), done)
   await again.close()
-  if (fired > 0) expect(events.filter(({ type }) => type === 'writer-restarted')).toHaveLength(planned.length)
-  return fired > 0
+  expect(events.filter(({ type }) => type === 'writer-restarted')).toHaveLength(deaths)
+  return wasInTime
 }
 
 describe('a writer that dies leaves no gap, no duplicate, and nobody waiting', () => {
@@ -91,7 +93,7 @@ describe('a writer that dies leaves no gap, no duplicate, and nobody waiting', (
             return { action: at % 2 ? 'exit 0' : 'exit 1', at, when, roles: ['writer'] }
           })
           if (await dieInTurn(planned, durability)) continue
-          expect(first).toBeGreaterThan(10)
+          expect(first).toBeGreaterThan(5)
           break
         }
       })
@@ -127,7 +129,7 @@ describe('a writer that dies leaves no gap, no duplicate, and nobody waiting', (
   })
 
   test('when it dies while the log is being closed', async () => {
-    for (let at = 1; ; at++) {
+    for (const at of [1, 2, 3, 5, 8, 13, 21, 34, 55]) {
       const { walrus, directory } = await openFaulty({ durability: { everyMs: 3_600_000 } })
       const topic = await walrus.topic<string>('t', { codec: 'utf8', segmentBytes: 4096 })
       const done = await work(topic, 2)
@@ -149,9 +151,10 @@ describe('a writer that dies leaves no gap, no duplicate, and nobody waiting', (
   })
 
   test('when it throws what nobody expects, what was appended is there or was refused', async () => {
-    for (let at = 1; at < 40; at += 3) {
-      const { walrus, directory } = await openFaulty()
-      const topic = await walrus.topic<string>('t', { codec: 'utf8', segmentBytes: 4096 })
+    const { walrus, directory } = await openFaulty()
+    const keptOf = new Map<string, string[]>()
+    for (const at of [1, 2, 3, 4, 5, 7, 10, 14, 19, 25]) {
+      const topic = await walrus.topic<string>(`t${at}`, { codec: 'utf8', segmentBytes: 4096 })
       const producer = topic.producer()
       faults.inject({ action: 'throw', at, kinds: ['create', 'write', 'truncate', 'look'], roles: ['writer'] })
       const kept: string[] = []
@@ -162,11 +165,11 @@ describe('a writer that dies leaves no gap, no duplicate, and nobody waiting', (
       faults.heal()
       expect(kept.length).toBeGreaterThanOrEqual(19)
       expect(await readValues(topic)).toEqual(kept)
-      await walrus.close().catch(() => {})
-      const again = await openLog(directory)
-      expect(await readValues(await again.topic<string>('t'))).toEqual(kept)
-      await again.close()
+      keptOf.set(topic.name, kept)
     }
+    await walrus.close().catch(() => {})
+    const again = await openLog(directory)
+    for (const [name, kept] of keptOf) expect(await readValues(await again.topic<string>(name))).toEqual(kept)
   })
 })
 

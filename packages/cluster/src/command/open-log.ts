@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
-import { type Topic, Walrus, WalrusError } from '@walrus-log/actors'
+import type { Topic, Walrus } from '@walrus-log/actors'
+import { WalrusError } from '@walrus-log/core'
 import type { CommonOptions } from './context.js'
 
 /** Opens a log that must be there already, for as long as `use` takes. */
@@ -10,6 +11,8 @@ export async function withLog<Result>(
   if (!existsSync(dir)) {
     throw new WalrusError('INVALID_ARGUMENT', `there is no log in ${dir}; --dir names its directory`, { field: 'dir' })
   }
+  // Loaded here, so that help and complaints about arguments are there at once.
+  const { Walrus } = await import('@walrus-log/actors')
   const walrus = await Walrus.open(dir, { namespace })
   try {
     return await use(walrus)

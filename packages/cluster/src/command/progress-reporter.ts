@@ -15,6 +15,7 @@ export class ProgressReporter {
   readonly #timer: NodeJS.Timeout
   #progress: IngestProgress | undefined
   #isBarShown = false
+  readonly #onExit = () => this.end()
 
   constructor(output: Output) {
     this.#output = output
@@ -22,6 +23,8 @@ export class ProgressReporter {
     this.#timer = setInterval(() => this.#show(), this.#bar ? BAR_EVERY_MS : LINE_EVERY_MS)
     // The run keeps the process alive, not what tells of it.
     this.#timer.unref()
+    // A process that ends at once, on the second Ctrl-C, gives the terminal its cursor back all the same.
+    process.once('exit', this.#onExit)
   }
 
   update(progress: IngestProgress): void {
@@ -37,8 +40,10 @@ export class ProgressReporter {
   }
 
   end(): void {
+    process.off('exit', this.#onExit)
     clearInterval(this.#timer)
     if (this.#isBarShown) this.#bar?.stop()
+    this.#isBarShown = false
   }
 
   #show(): void {

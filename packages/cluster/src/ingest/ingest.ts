@@ -149,8 +149,10 @@ class IngestRun {
       keyField: key,
       isStrict: strict,
       tally: this.#tally,
-      onTallied: this.#progressOfProduce(nowMs()),
+      onTallied: () => this.#tellProgress(startMs),
     })
+    // The threads are up: what they take from here on is the time that progress is measured by.
+    const startMs = nowMs()
     try {
       await feed(this.#inputs, pool, { keyField: key, signal })
       await pool.idle()
@@ -162,17 +164,15 @@ class IngestRun {
     }
   }
 
-  #progressOfProduce(startMs: number): () => void {
-    return () => {
-      this.#hooks.onProgress?.({
-        phase: 'ingest',
-        records: this.#tally.content.records,
-        recordsTotal: null,
-        bytes: this.#tally.bytesRead,
-        bytesTotal: this.#bytesTotal,
-        seconds: (nowMs() - startMs) / 1000,
-      })
-    }
+  #tellProgress(startMs: number): void {
+    this.#hooks.onProgress?.({
+      phase: 'ingest',
+      records: this.#tally.content.records,
+      recordsTotal: null,
+      bytes: this.#tally.bytesRead,
+      bytesTotal: this.#bytesTotal,
+      seconds: (nowMs() - startMs) / 1000,
+    })
   }
 
   /** Null if it was interrupted. */

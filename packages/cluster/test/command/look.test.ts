@@ -1,23 +1,29 @@
+import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { Walrus } from '@walrus-log/actors'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { temporaryDirectory } from '../support/temporary.js'
 import { startWalrus, walrus } from '../support/walrus-command.js'
 
-/** A log with a topic of each kind. */
-async function exampleLog(): Promise<string> {
-  const dir = path.join(temporaryDirectory(), 'data')
+/** Of two partitions, each is the place of one of them. */
+const KEYS = ['a', 'd']
+
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'walrus-cluster-'))
+afterAll(() => fs.rmSync(dir, { recursive: true, force: true }))
+
+/** A log with a topic of each kind, for all the tests that only look. */
+beforeAll(async () => {
   const log = await Walrus.open(dir)
   const trips = (await log.topic('trips', { partitions: 2, codec: 'json' })).producer()
-  for (let n = 0; n < 10; n++) await trips.append({ n, name: 'ü\n' }, { key: `k${n % 2}` })
+  for (let n = 0; n < 10; n++) await trips.append({ n, name: 'ü\n' }, { key: KEYS[n % 2] })
   const raw = (await log.topic('raw', { codec: 'bytes', durability: { everyMs: 10 } })).producer()
   await raw.append(Buffer.from([0, 255, 27]), { headers: { kind: 'x' } })
   await raw.append(Buffer.from('second'), { key: Buffer.from([0xff]) })
   const text = (await log.topic('text', { codec: 'utf8' })).producer()
   await text.append('one\x1b[2Jtwo')
   await log.close()
-  return dir
-}
+})
 
 const jsonLines = (text: string) =>
   text
@@ -27,7 +33,6 @@ const jsonLines = (text: string) =>
 
 describe('walrus topics and stats', () => {
   it('show what is there', async () => {
-    const dir = await exampleLog()
     const topics = JSON.parse((await walrus(['topics', '--dir', dir, '--json'])).stdout)
     expect(topics).toMatchObject({
       dir,
@@ -50,14 +55,13 @@ describe('walrus topics and stats', () => {
   })
 
   it('make nothing where there is nothing', async () => {
-    const dir = path.join(temporaryDirectory(), 'nowhere')
-    const { code, stderr } = await walrus(['topics', '--dir', dir])
+    const nowhere = path.join(temporaryDirectory(), 'nowhere')
+    const { code, stderr } = await walrus(['topics', '--dir', nowhere])
     expect(code).toBe(2)
     expect(stderr).toContain('there is no log in')
   })
 
   it('say who holds the log', async () => {
-    const dir = await exampleLog()
     const log = await Walrus.open(dir)
     const { code, stderr } = await walrus(['stats', '--dir', dir])
     await log.close()
@@ -68,14 +72,13 @@ describe('walrus topics and stats', () => {
 
 describe('walrus read', () => {
   it('prints records as JSON, as values, and for people', async () => {
-    const dir = await exampleLog()
     const records = jsonLines((await walrus(['read', 'trips', '--dir', dir, '--json'])).stdout)
     expect(records).toHaveLength(10)
     expect(records.find(({ value }) => value.n === 3)).toEqual({
       partition: expect.any(Number),
       offset: expect.any(Number),
       timestamp: expect.any(Number),
-      key: 'k1',
+      key: KEYS[1],
       value: { n: 3, name: 'ü\n' },
     })
     const raw = jsonLines((await walrus(['read', 'raw', '--dir', dir, '--json'])).stdout)
@@ -89,7 +92,6 @@ describe('walrus read', () => {
   })
 
   it('begins where it is told, and ends there', async () => {
-    const dir = await exampleLog()
     const read = async (...options: string[]) => {
       const { stdout } = await walrus(['read', 'raw', '--dir', dir, '--json', ...options])
       return jsonLines(stdout).map(({ offset }) => offset)
@@ -110,14 +112,12 @@ describe('walrus read', () => {
     ['a date that is none', ['raw', '--from', 'yesterday'], 2, /--from/],
     ['no topic', [], 2, /topic/],
   ])('refuses %s', async (_, commandArguments, exitCode, message) => {
-    const dir = await exampleLog()
     const { code, stdout, stderr } = await walrus(['read', ...commandArguments, '--dir', dir])
     expect(stderr).toMatch(message)
     expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' })
   })
 
   it('follows until it is interrupted', async () => {
-    const dir = await exampleLog()
     const { child, ended } = startWalrus(['read', 'raw', '--dir', dir, '--follow', '--values'])
     await new Promise((resolve) => child.stdout!.once('data', resolve))
     child.kill('SIGINT')
@@ -125,13 +125,13 @@ describe('walrus read', () => {
   })
 
   it('ends quietly when nobody listens any more', async () => {
-    const dir = path.join(temporaryDirectory(), 'data')
-    const log = await Walrus.open(dir)
+    const long = path.join(temporaryDirectory(), 'data')
+    const log = await Walrus.open(long)
     const producer = (await log.topic('long', { codec: 'utf8' })).producer()
     const value = 'x'.repeat(1000)
     for (let n = 0; n < 20_000; n++) while (!producer.send(value)) await producer.ready()
     await log.close()
-    const { child, ended } = startWalrus(['read', 'long', '--dir', dir, '--values'])
+    const { child, ended } = startWalrus(['read', 'long', '--dir', long, '--values'])
     child.stdout!.once('data', () => child.stdout!.destroy())
     const { code, stderr } = await ended
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -155,7 +155,6 @@ describe('the command', () => {
   })
 
   it('takes the directory from the environment, and shows the stack of an error where asked', async () => {
-    const dir = await exampleLog()
     const { ended } = startWalrus(['topics', '--json'], { env: { WALRUS_DATA_DIR: dir } })
     expect(JSON.parse((await ended).stdout).topics).toHaveLength(3)
     const { stderr } = await walrus(['--verbose', 'read', 'nope', '--dir', dir])
