@@ -10,7 +10,9 @@ const signalPairMs = 500
  * @param {string[]} commandArguments
  */
 export function runCommand(file, commandArguments) {
-  const child = spawn(process.execPath, [file, ...commandArguments], { stdio: 'inherit' })
+  // npm starts scripts in the root; a path that somebody typed counts from where they stand.
+  const cwd = process.env['INIT_CWD'] ?? process.cwd()
+  const child = spawn(process.execPath, [file, ...commandArguments], { cwd, stdio: 'inherit' })
 
   /** @type {Map<NodeJS.Signals, number>} */
   const forwardedAt = new Map()

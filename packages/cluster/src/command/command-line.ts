@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
+import type { CommandAction } from './action.js'
 import { createContext } from './context.js'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, exitCodeOf } from './exit-code.js'
 import { addIngest } from './ingest.js'
@@ -9,8 +10,6 @@ import { addStats } from './stats.js'
 import { addTopics } from './topics.js'
 
 const DIR_DEFAULT = './data'
-
-export type CommandAction = (run: () => Promise<number>) => Promise<void>
 
 /** Runs a command line and returns its exit code. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {

@@ -1,7 +1,7 @@
 import type { Durability } from '@walrus-log/actors'
 import { type Command, Option } from 'commander'
 import { FORMATS, type Format } from '../ingest/format.js'
-import type { CommandAction } from './command-line.js'
+import type { CommandAction } from './action.js'
 import type { CommandContext, CommonOptions } from './context.js'
 import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK } from './exit-code.js'
 import { outcomeLines, planLines, summaryTables } from './ingest-text.js'

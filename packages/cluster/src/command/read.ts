@@ -1,6 +1,6 @@
 import type { Codec, Topic } from '@walrus-log/actors'
 import { type Command, Option } from 'commander'
-import type { CommandAction } from './command-line.js'
+import type { CommandAction } from './action.js'
 import type { CommandContext, CommonOptions } from './context.js'
 import { EXIT_INTERRUPTED, EXIT_OK } from './exit-code.js'
 import { existingTopic, withLog } from './open-log.js'

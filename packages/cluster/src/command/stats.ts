@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { CommandAction } from './command-line.js'
+import type { CommandAction } from './action.js'
 import type { CommandContext, CommonOptions } from './context.js'
 import { EXIT_OK } from './exit-code.js'
 import { count } from './numbers.js'
