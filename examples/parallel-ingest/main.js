@@ -41,7 +41,9 @@ try {
   const seconds = (performance.now() - startMs) / 1000
 
   const { writers, syncs } = walrus.stats()
-  console.log(`${total.toLocaleString('en')} records from ${threads} threads, all on the disk after ${seconds.toFixed(2)} s`)
+  console.log(
+    `${total.toLocaleString('en')} records from ${threads} threads, all on the disk after ${seconds.toFixed(2)} s`,
+  )
   for (const { writer, partitions, records } of writers) {
     console.log(`  writer thread ${writer} wrote ${records.toLocaleString('en')} records to ${partitions.join(', ')}`)
   }

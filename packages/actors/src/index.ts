@@ -1,4 +1,12 @@
-export { type Codec, type Durability, isWalrusError, type RecoveryMode, type TopicConfig, WalrusError, type WalrusErrorCode } from '@walrus-log/core'
+export {
+  type Codec,
+  type Durability,
+  isWalrusError,
+  type RecoveryMode,
+  type TopicConfig,
+  WalrusError,
+  type WalrusErrorCode,
+} from '@walrus-log/core'
 export type { WriterEvent } from './actor/supervised-writer.js'
 export type { Batch, LogRecord } from './log/batch.js'
 export type { PartitionStats, TopicStats } from './log/log-client.js'

@@ -167,10 +167,13 @@ export class SupervisedWriter {
     this.#restartsMs.push(nowMs)
     const pauseMs = Math.min(RESTART_PAUSE_MS * 2 ** (this.#restartsMs.length - 1), RESTART_PAUSE_MS_MAX)
     this.#keepAlive.hold()
-    setTimeout(() => {
-      this.#keepAlive.release()
-      this.#restart()
-    }, pauseMs * (0.5 + Math.random() / 2))
+    setTimeout(
+      () => {
+        this.#keepAlive.release()
+        this.#restart()
+      },
+      pauseMs * (0.5 + Math.random() / 2),
+    )
   }
 
   /** The threads have ended as they were asked to; their answer may have been overtaken by their end. */

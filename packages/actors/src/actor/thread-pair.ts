@@ -1,6 +1,11 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { SharedBuffers } from '../memory/shared-memory.js'
-import { type PartitionAssignment, type SyncThreadData, THREAD_DONE, type WriterThreadData } from '../writer/messages.js'
+import {
+  type PartitionAssignment,
+  type SyncThreadData,
+  THREAD_DONE,
+  type WriterThreadData,
+} from '../writer/messages.js'
 
 const WRITER_ENTRY = new URL('../writer/segment-writer.actor.js', import.meta.url)
 const SYNC_ENTRY = new URL('../writer/sync.actor.js', import.meta.url)
@@ -21,12 +26,24 @@ export class ThreadPair {
   readonly ended: Promise<ThreadEnd>
   readonly #threads: readonly Worker[]
 
-  constructor(options: { writer: number; buffers: SharedBuffers; fileSystem: string | undefined; resume: PartitionAssignment[] }) {
+  constructor(options: {
+    writer: number
+    buffers: SharedBuffers
+    fileSystem: string | undefined
+    resume: PartitionAssignment[]
+  }) {
     const control = new MessageChannel()
     const sync = new MessageChannel()
     this.control = control.port1
     const { writer, buffers, fileSystem, resume } = options
-    const writerData: WriterThreadData = { writer, buffers, fileSystem, resume, control: control.port2, sync: sync.port1 }
+    const writerData: WriterThreadData = {
+      writer,
+      buffers,
+      fileSystem,
+      resume,
+      control: control.port2,
+      sync: sync.port1,
+    }
     const syncData: SyncThreadData = { writer, buffers, fileSystem, sync: sync.port2 }
     this.#threads = [
       start(WRITER_ENTRY, `walrus-writer-${writer}`, writerData, [control.port2, sync.port1]),
@@ -64,8 +81,14 @@ function endOf(thread: Worker): Promise<ThreadEnd> {
       error = cause as Error
     })
     thread.once('exit', (code) => {
-      if (error === undefined) resolve(hasSaidSo ? { reason: 'stopped' } : { reason: 'exited', error: new Error(`the thread exited with code ${code}`) })
-      else if ((error as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY') resolve({ reason: 'out-of-memory', error })
+      if (error === undefined)
+        resolve(
+          hasSaidSo
+            ? { reason: 'stopped' }
+            : { reason: 'exited', error: new Error(`the thread exited with code ${code}`) },
+        )
+      else if ((error as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY')
+        resolve({ reason: 'out-of-memory', error })
       else resolve({ reason: 'failed', error })
     })
   })

@@ -113,10 +113,14 @@ const NEEDS: Record<Codec, string> = {
 
 function invalidValue(codec: Codec, value: unknown, cause?: unknown): WalrusError {
   const given = value === null ? 'null' : typeof value
-  return new WalrusError('INVALID_ARGUMENT', `a topic with codec '${codec}' takes ${NEEDS[codec]}, a ${given} was given; convert it, or choose another codec`, {
-    field: 'value',
-    cause,
-  })
+  return new WalrusError(
+    'INVALID_ARGUMENT',
+    `a topic with codec '${codec}' takes ${NEEDS[codec]}, a ${given} was given; convert it, or choose another codec`,
+    {
+      field: 'value',
+      cause,
+    },
+  )
 }
 
 /** A record's key as bytes. */
@@ -124,14 +128,22 @@ export function encodeKey(key: unknown): Uint8Array | undefined {
   if (key === undefined || key === null) return undefined
   if (typeof key === 'string') return Buffer.from(key, 'utf8')
   if (key instanceof Uint8Array) return key
-  throw new WalrusError('INVALID_ARGUMENT', `a key is a string or a Uint8Array, a ${typeof key} was given; convert it`, { field: 'key' })
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `a key is a string or a Uint8Array, a ${typeof key} was given; convert it`,
+    { field: 'key' },
+  )
 }
 
 /** A record's headers as a msgpack map. */
 export function encodeHeaders(headers: unknown): Uint8Array | undefined {
   if (headers === undefined || headers === null) return undefined
   if (typeof headers === 'object' && !Array.isArray(headers)) return Uint8Array.prototype.slice.call(pack(headers))
-  throw new WalrusError('INVALID_ARGUMENT', `headers are an object of names and values, a ${typeof headers} was given; pass { name: value }`, { field: 'headers' })
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `headers are an object of names and values, a ${typeof headers} was given; pass { name: value }`,
+    { field: 'headers' },
+  )
 }
 
 export function decodeHeaders(region: Region, at: number, length: number): Record<string, unknown> {

@@ -34,7 +34,14 @@ import { ReaderPool } from '../reader-pool/reader-pool.js'
 import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { signalPartition } from '../writer/settlement.js'
-import { closedError, type ControlCalls, type PartitionPlace, readFirstOffset, type TopicPlace, type TopicStats } from './log-client.js'
+import {
+  type ControlCalls,
+  closedError,
+  type PartitionPlace,
+  readFirstOffset,
+  type TopicPlace,
+  type TopicStats,
+} from './log-client.js'
 import type { FilledOpenOptions } from './options.js'
 import type { WalrusStats, WriterStats } from './stats.js'
 
@@ -60,7 +67,13 @@ export class Host implements ControlCalls {
   #changes: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
 
-  private constructor(directory: string, memory: SharedMemory, options: FilledOpenOptions, lock: DirectoryLock, pool: ReaderPool) {
+  private constructor(
+    directory: string,
+    memory: SharedMemory,
+    options: FilledOpenOptions,
+    lock: DirectoryLock,
+    pool: ReaderPool,
+  ) {
     this.directory = directory
     this.memory = memory
     this.#options = options
@@ -87,7 +100,12 @@ export class Host implements ControlCalls {
 
   openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
     return this.#change(async () => {
-      const { config } = await this.#pool.store({ call: 'open', name, request, defaults: { durability: this.#options.durability } })
+      const { config } = await this.#pool.store({
+        call: 'open',
+        name,
+        request,
+        defaults: { durability: this.#options.durability },
+      })
       const open = this.#topics.get(name)
       if (open !== undefined) return { ...(await open.place), config: config as TopicConfig }
       const place = this.#openPartitions(config as TopicConfig)
@@ -108,9 +126,21 @@ export class Host implements ControlCalls {
     for (const place of partitions) {
       const first = readFirstOffset(this.memory, place.slot)
       const { baseOffset, position, offset } = this.#durable(place.slot)
-      const { size } = await this.#pool.store({ call: 'size', partitionDirectory: place.directory, openBaseOffset: baseOffset, openBytes: position })
+      const { size } = await this.#pool.store({
+        call: 'size',
+        partitionDirectory: place.directory,
+        openBaseOffset: baseOffset,
+        openBytes: position,
+      })
       const records = offset - first
-      stats.partitions.push({ partition: place.partition, first, next: offset, records, bytes: size?.bytes ?? 0, segments: size?.segments ?? 0 })
+      stats.partitions.push({
+        partition: place.partition,
+        first,
+        next: offset,
+        records,
+        bytes: size?.bytes ?? 0,
+        segments: size?.segments ?? 0,
+      })
       stats.records += records
       stats.bytes += size?.bytes ?? 0
     }
@@ -159,7 +189,8 @@ export class Host implements ControlCalls {
         ackLatencyMs: percentiles(latencies),
       }
     })
-    const sum = (value: (stats: WriterStats) => number): number => writers.reduce((total, stats) => total + value(stats), 0)
+    const sum = (value: (stats: WriterStats) => number): number =>
+      writers.reduce((total, stats) => total + value(stats), 0)
     return {
       writers,
       records: sum(({ records }) => records),
@@ -196,17 +227,20 @@ export class Host implements ControlCalls {
   #wakeAll(): void {
     const { words } = this.memory
     for (let client = 0; client < CLIENTS_MAX; client++) {
-      if (Atomics.load(words, clientAt(client) + CLIENT_STATE_AT) !== CLIENT_FREE) ring(words, clientAt(client) + CLIENT_DOORBELL_AT)
+      if (Atomics.load(words, clientAt(client) + CLIENT_STATE_AT) !== CLIENT_FREE)
+        ring(words, clientAt(client) + CLIENT_DOORBELL_AT)
     }
     for (let slot = 0; slot < this.#slots.length; slot++) signalPartition(this.memory, slot)
   }
 
   async #openPartitions(config: TopicConfig): Promise<TopicPlace> {
     const opening: Promise<PartitionPlace>[] = []
-    for (let partition = 0; partition < config.partitions; partition++) opening.push(this.#openPartition(config, partition))
+    for (let partition = 0; partition < config.partitions; partition++)
+      opening.push(this.#openPartition(config, partition))
     const results = await Promise.allSettled(opening)
     const failed = results.find((result) => result.status === 'rejected')
-    if (failed === undefined) return { config, partitions: results.map((result) => (result as PromiseFulfilledResult<PartitionPlace>).value) }
+    if (failed === undefined)
+      return { config, partitions: results.map((result) => (result as PromiseFulfilledResult<PartitionPlace>).value) }
     for (const result of results) {
       if (result.status !== 'fulfilled') continue
       await this.#writers[result.value.writer].close(result.value.slot)
@@ -221,7 +255,16 @@ export class Host implements ControlCalls {
     const { segmentBytes, segmentEntries, durability } = config
     const directory = path.join(this.directory, config.name, String(partition))
     try {
-      await writer.open({ slot, topic: config.name, partition, directory, segmentBytes, segmentEntries, durability, recovery: this.#options.recovery })
+      await writer.open({
+        slot,
+        topic: config.name,
+        partition,
+        directory,
+        segmentBytes,
+        segmentEntries,
+        durability,
+        recovery: this.#options.recovery,
+      })
     } catch (error) {
       this.#freeSlots.push(slot)
       throw error
@@ -244,19 +287,28 @@ export class Host implements ControlCalls {
       this.#writers.push(writer)
       return writer
     }
-    return (alive.length > 0 ? alive : this.#writers).reduce((least, writer) => (writer.load < least.load ? writer : least))
+    return (alive.length > 0 ? alive : this.#writers).reduce((least, writer) =>
+      writer.load < least.load ? writer : least,
+    )
   }
 
   #takeSlot(topic: string, partition: number): number {
     const slot = this.#freeSlots.pop() ?? this.#slots.length
-    if (slot >= PARTITIONS_OPEN_MAX) throw new WalrusError('MAILBOX_FULL', `${PARTITIONS_OPEN_MAX} partitions are open already; close the log and open fewer topics`)
+    if (slot >= PARTITIONS_OPEN_MAX)
+      throw new WalrusError(
+        'MAILBOX_FULL',
+        `${PARTITIONS_OPEN_MAX} partitions are open already; close the log and open fewer topics`,
+      )
     this.#slots[slot] = { topic, partition, writer: -1 }
     this.memory.words.fill(0, partitionAt(slot), partitionAt(slot) + PARTITION_WORDS)
     return slot
   }
 
   #durable(slot: number): { baseOffset: number; position: number; offset: number } {
-    return this.memory.readPoint(partitionAt(slot) + PARTITION_DURABLE_SELECT_AT, partitionAt(slot) + PARTITION_DURABLE_AT)
+    return this.memory.readPoint(
+      partitionAt(slot) + PARTITION_DURABLE_SELECT_AT,
+      partitionAt(slot) + PARTITION_DURABLE_AT,
+    )
   }
 
   #change<Result>(action: () => Promise<Result>): Promise<Result> {

@@ -35,8 +35,8 @@ import {
   writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
-import { encodeRefusal } from '../writer/outcome.js'
 import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
+import { encodeRefusal } from '../writer/outcome.js'
 import { type OnRefused, PartitionLane } from './partition-lane.js'
 
 /** Where an open partition lies: its slot in shared memory, its writer, its files. */
@@ -92,6 +92,8 @@ export interface OpenProducer {
   readonly hasUnsettled: boolean
   flush(): Promise<void>
   close(): Promise<void>
+  /** Gives back the lanes of which all is settled; the thread ends. */
+  leave(): void
   /** Refuses all that still waits, with this outcome. */
   abandon(outcome: number): void
 }
@@ -129,7 +131,8 @@ export class LogClient {
     const { memory } = this
     const { words } = memory
     const lane = claim(words, LANES_MAX, laneAt, LANE_STATE_AT, LANE_FREE, LANE_CLAIMED)
-    if (lane < 0) throw new WalrusError('MAILBOX_FULL', `all ${LANES_MAX} lanes are taken; close producers that are not used`)
+    if (lane < 0)
+      throw new WalrusError('MAILBOX_FULL', `all ${LANES_MAX} lanes are taken; close producers that are not used`)
     const at = laneAt(lane)
     words[at + LANE_LIFE_AT]++
     let ringBytes = LANE_RING_BYTES_MIN
@@ -140,7 +143,10 @@ export class LogClient {
     const ringAt = memory.chunks.take(ringBytes + acksBytes)
     if (ringAt < 0) {
       Atomics.store(words, at + LANE_STATE_AT, LANE_FREE)
-      throw new WalrusError('MAILBOX_FULL', 'the memory for lanes is used up; close producers that are not used, or open the log with a larger laneBytesMax')
+      throw new WalrusError(
+        'MAILBOX_FULL',
+        'the memory for lanes is used up; close producers that are not used, or open the log with a larger laneBytesMax',
+      )
     }
     // Positions and counts go on from the slot's former life, in which all was settled: whoever still holds a count of
     // it finds nothing to do.
@@ -200,7 +206,8 @@ export function closedError(): WalrusError {
 /** Takes a client's slot for the calling thread. */
 export function claimClient(memory: SharedMemory): number {
   const client = claim(memory.words, CLIENTS_MAX, clientAt, CLIENT_STATE_AT, CLIENT_FREE, CLIENT_CLAIMED)
-  if (client < 0) throw new WalrusError('MAILBOX_FULL', `${CLIENTS_MAX} threads use the log already; close it in one of them`)
+  if (client < 0)
+    throw new WalrusError('MAILBOX_FULL', `${CLIENTS_MAX} threads use the log already; close it in one of them`)
   memory.words[clientAt(client) + CLIENT_LIFE_AT]++
   return client
 }
@@ -209,7 +216,14 @@ export function openClient(memory: SharedMemory, client: number): void {
   Atomics.store(memory.words, clientAt(client) + CLIENT_STATE_AT, CLIENT_OPEN)
 }
 
-function claim(words: Int32Array, count: number, at: (index: number) => number, stateAt: number, free: number, claimed: number): number {
+function claim(
+  words: Int32Array,
+  count: number,
+  at: (index: number) => number,
+  stateAt: number,
+  free: number,
+  claimed: number,
+): number {
   for (let index = 0; index < count; index++) {
     const word = at(index) + stateAt
     if (Atomics.load(words, word) === free && Atomics.compareExchange(words, word, free, claimed) === free) return index
@@ -221,4 +235,3 @@ function claim(words: Int32Array, count: number, at: (index: number) => number, 
 export function randomProducerId(): number {
   return randomBytes(6).readUIntBE(0, 6)
 }
-

@@ -1,8 +1,16 @@
 import { availableParallelism } from 'node:os'
-import { type Durability, PARTITIONS_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, type TopicRequest, WalrusError } from '@walrus-log/core'
+import {
+  type Durability,
+  PARTITIONS_MAX,
+  RECORD_BYTES_MAX,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_BYTES_MIN,
+  type TopicRequest,
+  WalrusError,
+} from '@walrus-log/core'
 import { z } from 'zod'
-import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
 import type { WriterEvent } from '../actor/supervised-writer.js'
+import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
 
 export const LANE_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
 const LANE_BYTES_MAX_MIN = 32 * ARENA_CHUNK_BYTES
@@ -92,13 +100,23 @@ function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.ou
   if (result.success) return result.data
   const issue = result.error.issues[0]
   const field = issue.path.join('.') || (issue.code === 'unrecognized_keys' ? issue.keys[0] : 'options')
-  throw new WalrusError('INVALID_ARGUMENT', `option ${field}: ${issue.message}; see the table of options in the README`, { field })
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `option ${field}: ${issue.message}; see the table of options in the README`,
+    { field },
+  )
 }
 
 export function batchTooLarge(bytes: number, bytesMax: number): WalrusError {
-  return new WalrusError('RECORD_TOO_LARGE', `a batch of ${bytes} bytes is over the limit of ${bytesMax}; append fewer records at once, or open the log with a larger laneBytesMax`)
+  return new WalrusError(
+    'RECORD_TOO_LARGE',
+    `a batch of ${bytes} bytes is over the limit of ${bytesMax}; append fewer records at once, or open the log with a larger laneBytesMax`,
+  )
 }
 
 export function recordTooLarge(bytes: number): WalrusError {
-  return new WalrusError('RECORD_TOO_LARGE', `a record of ${bytes} bytes is over the limit of ${RECORD_BYTES_MAX}; split it, or store it elsewhere and append a reference`)
+  return new WalrusError(
+    'RECORD_TOO_LARGE',
+    `a record of ${bytes} bytes is over the limit of ${RECORD_BYTES_MAX}; split it, or store it elsewhere and append a reference`,
+  )
 }

@@ -11,8 +11,8 @@ import {
   writeRecordHeader,
 } from '@walrus-log/core'
 import { isSleeping, ring } from '../lane/doorbell.js'
-import { AtomicWords } from '../lane/layout.js'
 import { LaneWriter } from '../lane/lane-writer.js'
+import { AtomicWords } from '../lane/layout.js'
 import { RECORD_FRAMING, writeReference } from '../lane/record-lane.js'
 import { sharedNowMs } from '../memory/clock.js'
 import {
@@ -96,7 +96,11 @@ export class PartitionLane {
   #hasGivenTime = false
   #lookAt = 0
 
-  constructor(memory: SharedMemory, lane: number, options: { partition: number; writer: number; producerId: number; onRefused: OnRefused }) {
+  constructor(
+    memory: SharedMemory,
+    lane: number,
+    options: { partition: number; writer: number; producerId: number; onRefused: OnRefused },
+  ) {
     const { words } = memory
     const at = laneAt(lane)
     this.lane = lane
@@ -257,7 +261,12 @@ export class PartitionLane {
    * Publishes a batch that was encoded elsewhere, in one piece: through the lane where it fits, else in a run of the
    * arena of its own. Returns false where there is no room now.
    */
-  sendBatch(batch: EncodedBatch, recordCount: number, timestamps: { first: number; max: number }, level: number): boolean {
+  sendBatch(
+    batch: EncodedBatch,
+    recordCount: number,
+    timestamps: { first: number; max: number },
+    level: number,
+  ): boolean {
     this.publish()
     const { length } = batch
     if (!this.#hasSlot()) return false
@@ -363,6 +372,7 @@ export class PartitionLane {
 
   /** Refuses every append that still waits: nobody is left to settle it. */
   refusePending(outcome: number): void {
-    for (const append of this.#pending.splice(0).slice(this.#pendingFrom)) append.settle(outcome, append.index, append.timestamp)
+    for (const append of this.#pending.splice(0).slice(this.#pendingFrom))
+      append.settle(outcome, append.index, append.timestamp)
   }
 }

@@ -51,7 +51,13 @@ export class PartitionReader<Value> {
   #offsetFrom: number
   #timestampFrom: number
 
-  constructor(client: LogClient, place: PartitionPlace, codec: ValueCodec, start: ReadStart, options: { fs: FileSystem | undefined; fileSystem: string | undefined; offsetEnd: number }) {
+  constructor(
+    client: LogClient,
+    place: PartitionPlace,
+    codec: ValueCodec,
+    start: ReadStart,
+    options: { fs: FileSystem | undefined; fileSystem: string | undefined; offsetEnd: number },
+  ) {
     this.#client = client
     this.place = place
     this.#codec = codec
@@ -59,12 +65,19 @@ export class PartitionReader<Value> {
     this.#offsetFrom = 'offset' in start ? start.offset : 0
     this.#timestampFrom = 'timestampMs' in start ? start.timestampMs : Number.NEGATIVE_INFINITY
     this.#offsetEnd = options.offsetEnd
-    this.#source = options.fs === undefined ? new PoolSource(client, place, options.fileSystem) : new ThreadSource(options.fs, place.directory)
+    this.#source =
+      options.fs === undefined
+        ? new PoolSource(client, place, options.fileSystem)
+        : new ThreadSource(options.fs, place.directory)
   }
 
   /** The partition's high watermark, at most the offset where this reader ends. */
   get highWatermark(): number {
-    const offset = this.#client.memory.readPointOffset(this.place.slot, PARTITION_DURABLE_SELECT_AT, PARTITION_DURABLE_AT)
+    const offset = this.#client.memory.readPointOffset(
+      this.place.slot,
+      PARTITION_DURABLE_SELECT_AT,
+      PARTITION_DURABLE_AT,
+    )
     return Math.min(offset, this.#offsetEnd)
   }
 
@@ -189,7 +202,14 @@ class PoolSource implements WindowSource {
     for (let start = from; ; ) {
       const region = this.#regions[turn]
       const memory = region.u8.buffer as unknown as SharedArrayBuffer
-      const reply = await this.#client.control.fill({ fileSystem: this.#fileSystem, slot: this.#slot, directory: this.#directory, from: start, memory, highWatermark })
+      const reply = await this.#client.control.fill({
+        fileSystem: this.#fileSystem,
+        slot: this.#slot,
+        directory: this.#directory,
+        from: start,
+        memory,
+        highWatermark,
+      })
       if (!reply.ok) throw decodeError(reply.error)
       if (reply.bytesNeeded === undefined) return { region, bytes: reply.bytes, next: reply.next }
       assert(reply.bytesNeeded > region.byteLength, 'a larger window is asked for than the one that did not do')
@@ -206,4 +226,3 @@ class PoolSource implements WindowSource {
 function sharedRegion(bytes: number): Region {
   return new Region(new SharedArrayBuffer(Math.ceil(bytes / 8) * 8))
 }
-

@@ -45,10 +45,19 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
   #refusal: WalrusError | undefined
   #refusedRecords = 0
 
-  constructor(client: LogClient, topic: TopicPlace, options: ProducerOptions, onClose: (producer: OpenProducer) => void) {
+  constructor(
+    client: LogClient,
+    topic: TopicPlace,
+    options: ProducerOptions,
+    onClose: (producer: OpenProducer) => void,
+  ) {
     const { partition } = options
     if (partition !== undefined && partition >= topic.partitions.length) {
-      throw new WalrusError('INVALID_ARGUMENT', `topic ${topic.config.name} has partitions 0 to ${topic.partitions.length - 1}, ${partition} was given; take one of these`, { field: 'partition' })
+      throw new WalrusError(
+        'INVALID_ARGUMENT',
+        `topic ${topic.config.name} has partitions 0 to ${topic.partitions.length - 1}, ${partition} was given; take one of these`,
+        { field: 'partition' },
+      )
     }
     this.id = randomProducerId()
     this.#client = client
@@ -106,7 +115,10 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
    * threads whose own loop does nothing else; throws on the main thread.
    */
   readySync(timeoutMs?: number): boolean {
-    if (isMainThread) throw new WalrusError('INVALID_ARGUMENT', 'readySync would block the main thread; await ready() there', { field: 'thread' })
+    if (isMainThread)
+      throw new WalrusError('INVALID_ARGUMENT', 'readySync would block the main thread; await ready() there', {
+        field: 'thread',
+      })
     this.#requireOpen()
     this.#records.publishAll()
     const lane = this.#records.fullLane
@@ -144,10 +156,14 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
       const send = (): boolean => {
         const lane = this.#records.sendBatch(values, options)
         if (lane === undefined) return false
-        this.#awaitAck(lane, (ack) => {
-          for (let index = 0; index < values.length; index++) acks.push({ ...ack, offset: ack.offset + index })
-          resolve(acks)
-        }, reject)
+        this.#awaitAck(
+          lane,
+          (ack) => {
+            for (let index = 0; index < values.length; index++) acks.push({ ...ack, offset: ack.offset + index })
+            resolve(acks)
+          },
+          reject,
+        )
         return true
       }
       this.#sendOrWait(send, reject)
@@ -173,14 +189,20 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
     try {
       if (!this.#client.isClosed) await this.flush()
     } finally {
-      this.#isClosed = true
-      this.#records.lanes.forEach((lane, partition) => {
-        if (lane !== undefined && !lane.hasUnsettled && !this.#client.isClosed) {
-          this.#client.closeLane(lane, this.#topic.partitions[partition].writer)
-        }
-      })
+      this.leave()
       this.#onClose(this)
     }
+  }
+
+  /** Takes nothing any more, and gives back the lanes of which all is settled. */
+  leave(): void {
+    this.#isClosed = true
+    this.#records.lanes.forEach((lane, partition) => {
+      if (lane === undefined || this.#client.isClosed) return
+      lane.collect()
+      if (!lane.hasOpenBatch && !lane.hasUnsettled)
+        this.#client.closeLane(lane, this.#topic.partitions[partition].writer)
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,7 +211,10 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
 
   /** Whether anything sent is not settled yet. */
   get hasUnsettled(): boolean {
-    return this.#waiting.length > 0 || this.#records.lanes.some((lane) => lane !== undefined && (lane.hasOpenBatch || lane.hasUnsettled))
+    return (
+      this.#waiting.length > 0 ||
+      this.#records.lanes.some((lane) => lane !== undefined && (lane.hasOpenBatch || lane.hasUnsettled))
+    )
   }
 
   /** For the doorbell: settles what can be settled, and says whether it still waits. */
@@ -238,7 +263,14 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
     this.#refusedRecords = 0
     for (const { resolve, reject } of this.#flushes.splice(0)) {
       if (error === undefined) resolve()
-      else reject(new WalrusError(error.code, `${error.message.slice(error.code.length + 2)} (${refused} records sent were not acknowledged)`, { cause: error.cause, unacknowledged: refused }))
+      else
+        reject(
+          new WalrusError(
+            error.code,
+            `${error.message.slice(error.code.length + 2)} (${refused} records sent were not acknowledged)`,
+            { cause: error.cause, unacknowledged: refused },
+          ),
+        )
     }
   }
 
@@ -300,7 +332,6 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
     })
     this.#client.doorbell.add(this)
   }
-
 }
 
 /** How long a blocked sender sleeps before it looks again whether the log was closed. */

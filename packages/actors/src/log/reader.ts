@@ -41,7 +41,8 @@ export async function* readTopic<Value>(
     signal?.throwIfAborted()
     if (client.isClosed) throw closedError()
     // All partitions of a topic that is being deleted are marked at once.
-    if (Atomics.load(client.memory.words, partitionAt(places[0].slot) + PARTITION_DELETED_AT) === 1) throw unknownTopic(topic)
+    if (Atomics.load(client.memory.words, partitionAt(places[0].slot) + PARTITION_DELETED_AT) === 1)
+      throw unknownTopic(topic)
   }
   requireReadable()
   const wait = follow ? new WatermarkWait(client, places, signal) : undefined
@@ -91,7 +92,11 @@ function choosePartitions(topic: TopicPlace, partition: number | undefined): Par
   if (partition === undefined) return topic.partitions
   const place = topic.partitions[partition]
   if (place !== undefined) return [place]
-  throw new WalrusError('INVALID_ARGUMENT', `topic ${topic.config.name} has partitions 0 to ${topic.partitions.length - 1}, ${partition} was asked for; take one of these`, { field: 'partition' })
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `topic ${topic.config.name} has partitions 0 to ${topic.partitions.length - 1}, ${partition} was asked for; take one of these`,
+    { field: 'partition' },
+  )
 }
 
 export function highWatermark(client: LogClient, place: PartitionPlace): number {
@@ -105,7 +110,11 @@ function startOf(client: LogClient, place: PartitionPlace, { from }: FilledReadO
   if (from === 'end') return { offset: next }
   if (from instanceof Date) return { timestampMs: from.getTime() }
   if (from >= first && from <= next) return { offset: from }
-  throw new WalrusError('OFFSET_OUT_OF_RANGE', `partition ${place.partition} has offsets ${first} to ${next - 1}, ${from} was asked for; read from ${from < first ? first : next}`, { first, next, offset: from })
+  throw new WalrusError(
+    'OFFSET_OUT_OF_RANGE',
+    `partition ${place.partition} has offsets ${first} to ${next - 1}, ${from} was asked for; read from ${from < first ? first : next}`,
+    { first, next, offset: from },
+  )
 }
 
 /** Waits until the high watermark of one of some partitions moves. */

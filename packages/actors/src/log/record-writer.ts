@@ -117,7 +117,14 @@ export class RecordWriter {
     return false
   }
 
-  #putInto(lane: PartitionLane, value: unknown, codec: ValueCodec, key: Uint8Array | undefined, headers: Uint8Array | undefined, options: RecordOptions): boolean {
+  #putInto(
+    lane: PartitionLane,
+    value: unknown,
+    codec: ValueCodec,
+    key: Uint8Array | undefined,
+    headers: Uint8Array | undefined,
+    options: RecordOptions,
+  ): boolean {
     const keyLength = key === undefined ? 0 : key.length
     const headersLength = headers === undefined ? 0 : headers.length
     let { timestamp } = options
@@ -143,7 +150,14 @@ export class RecordWriter {
     if (timestamp !== undefined && !lane.hasOpenBatch) lane.setTimestampFirst(timestamp)
     const delta = timestamp === undefined ? 0 : timestamp - lane.timestampFirst
     const end = at + recordBytes(length, keyLength, headersLength)
-    let next = writeRecordHeader(lane.region, at, length, key === undefined ? LENGTH_NULL : keyLength, headers === undefined ? LENGTH_NULL : headersLength, delta)
+    let next = writeRecordHeader(
+      lane.region,
+      at,
+      length,
+      key === undefined ? LENGTH_NULL : keyLength,
+      headers === undefined ? LENGTH_NULL : headersLength,
+      delta,
+    )
     if (key !== undefined) {
       lane.region.u8.set(key, next)
       next += keyLength
@@ -160,7 +174,14 @@ export class RecordWriter {
   }
 
   /** A record that no lane holds travels in memory of its own. */
-  #putLarge(lane: PartitionLane, value: unknown, codec: ValueCodec, key: Uint8Array | undefined, headers: Uint8Array | undefined, options: RecordOptions): boolean {
+  #putLarge(
+    lane: PartitionLane,
+    value: unknown,
+    codec: ValueCodec,
+    key: Uint8Array | undefined,
+    headers: Uint8Array | undefined,
+    options: RecordOptions,
+  ): boolean {
     const bytes = codec.encode(value)
     return this.#sendEncodedBatch(lane, [bytes], key, headers, options)
   }
@@ -180,7 +201,13 @@ export class RecordWriter {
     return lane
   }
 
-  #sendEncodedBatch(lane: PartitionLane, values: Uint8Array[], key: Uint8Array | undefined, headers: Uint8Array | undefined, options: RecordOptions): boolean {
+  #sendEncodedBatch(
+    lane: PartitionLane,
+    values: Uint8Array[],
+    key: Uint8Array | undefined,
+    headers: Uint8Array | undefined,
+    options: RecordOptions,
+  ): boolean {
     this.#requireLane(lane)
     let batchBytes = BATCH_HEADER_BYTES
     for (const value of values) {
@@ -193,7 +220,10 @@ export class RecordWriter {
     const timestampMs = options.timestamp === undefined ? Date.now() : checkTimestamp(options.timestamp)
     const level = recordLevel(options.durability)
     const origin = { producerId: this.#options.producerId, producerEpoch: 0, sequenceFirst: 0, timestampMs }
-    const batch = encodeBatch(values.map((value) => ({ value, key, headers })), origin)
+    const batch = encodeBatch(
+      values.map((value) => ({ value, key, headers })),
+      origin,
+    )
     return lane.sendBatch(batch, values.length, { first: timestampMs, max: timestampMs }, level)
   }
 
@@ -239,10 +269,18 @@ const GUESS_BYTES = 64
 function recordLevel(durability: RecordOptions['durability']): number {
   if (durability === undefined) return 0
   if (durability === 'none' || durability === 'os' || durability === 'disk') return durabilityLevel(durability)
-  throw new WalrusError('INVALID_ARGUMENT', `a record's durability is 'none', 'os' or 'disk', ${JSON.stringify(durability)} was given; take one of these`, { field: 'durability' })
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `a record's durability is 'none', 'os' or 'disk', ${JSON.stringify(durability)} was given; take one of these`,
+    { field: 'durability' },
+  )
 }
 
 function checkTimestamp(timestamp: number): number {
   if (Number.isSafeInteger(timestamp) && timestamp >= 0) return timestamp
-  throw new WalrusError('INVALID_ARGUMENT', `a timestamp is a whole number of milliseconds since 1970, ${timestamp} was given; round it`, { field: 'timestamp' })
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `a timestamp is a whole number of milliseconds since 1970, ${timestamp} was given; round it`,
+    { field: 'timestamp' },
+  )
 }

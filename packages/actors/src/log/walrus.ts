@@ -21,7 +21,7 @@ import { ReaderPool } from '../reader-pool/reader-pool.js'
 import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { loadFileSystem } from '../writer/file-system.js'
 import { Host } from './host.js'
-import { claimClient, closedError, type ControlCalls, LogClient, openClient } from './log-client.js'
+import { type ControlCalls, claimClient, closedError, LogClient, openClient } from './log-client.js'
 import { checkOpenOptions, checkTopicOptions, type OpenOptions, type TopicOptions } from './options.js'
 import type { WalrusStats } from './stats.js'
 import { Topic } from './topic.js'
@@ -47,16 +47,24 @@ export class Walrus {
   readonly #host: Host | undefined
   readonly #fs: FileSystem
   readonly #fileSystem: string | undefined
-  readonly #disconnect: () => Promise<void>
+  readonly #connection: Connection | undefined
+  #hasLeft = false
 
-  private constructor(parts: { directory: string; client: LogClient; host: Host | undefined; fs: FileSystem; fileSystem: string | undefined; disconnect: () => Promise<void> }) {
+  private constructor(parts: {
+    directory: string
+    client: LogClient
+    host: Host | undefined
+    fs: FileSystem
+    fileSystem: string | undefined
+    connection?: Connection
+  }) {
     this.directory = parts.directory
     this.#client = parts.client
     this.#host = parts.host
     this.#fs = parts.fs
     this.#fileSystem = parts.fileSystem
-    this.#disconnect = parts.disconnect
-    if (openLogs.size === 0) process.on('beforeExit', settleOpenLogs)
+    this.#connection = parts.connection
+    if (openLogs.size === 0) process.on('beforeExit', settleOpenLogs).on('exit', leaveOpenLogs)
     openLogs.add(this)
   }
 
@@ -73,7 +81,7 @@ export class Walrus {
     openClient(memory, client.client)
     const fileSystem = filled.fileSystem?.toString()
     answerAttachedThreads(client, host)
-    return new Walrus({ directory: host.directory, client, host, fs: await loadFileSystem(fileSystem), fileSystem, disconnect: async () => {} })
+    return new Walrus({ directory: host.directory, client, host, fs: await loadFileSystem(fileSystem), fileSystem })
   }
 
   /** Takes part, from another thread, in a log that is open in this process. */
@@ -83,11 +91,15 @@ export class Walrus {
     const number = claimClient(memory)
     const { words } = memory
     const ringsAt = memory.chunks.take(2 * CONTROL_RING_BYTES)
-    if (ringsAt < 0) throw new WalrusError('MAILBOX_FULL', 'the memory for lanes is used up; close producers that are not used, or open the log with a larger laneBytesMax')
+    if (ringsAt < 0)
+      throw new WalrusError(
+        'MAILBOX_FULL',
+        'the memory for lanes is used up; close producers that are not used, or open the log with a larger laneBytesMax',
+      )
     words[clientAt(number) + CLIENT_RINGS_AT] = ringsAt
     words[clientAt(number) + CLIENT_RING_BYTES_AT] = CONTROL_RING_BYTES
     const { directory, fileSystem } = handle
-    let connection: ControlConnection<HostCalls> | undefined
+    let control: ControlConnection<HostCalls> | undefined
     // A thread of its own reads for an attached thread that asks for it: memory to read into cannot travel in a lane.
     let pool: ReaderPool | undefined
     const fill = (request: FillRequest): Promise<FillReply> => {
@@ -95,21 +107,31 @@ export class Walrus {
       return pool.fill(request)
     }
     const client = new LogClient(memory, number, {
-      openTopic: (name, request) => connection!.calls.openTopic(name, request),
-      topics: () => connection!.calls.topics(),
-      topicStats: (name) => connection!.calls.topicStats(name),
-      deleteTopic: (name) => connection!.calls.deleteTopic(name),
+      openTopic: (name, request) => control!.calls.openTopic(name, request),
+      topics: () => control!.calls.topics(),
+      topicStats: (name) => control!.calls.topicStats(name),
+      deleteTopic: (name) => control!.calls.deleteTopic(name),
       fill,
     })
-    connection = callHost<HostCalls>(memory, number, client.doorbell, closedError)
+    control = callHost<HostCalls>(memory, number, client.doorbell, closedError)
     openClient(memory, number)
     Atomics.add(words, HEADER_ATTACH_SIGNAL_AT, 1)
     ring(words, clientAt(HOST_CLIENT) + CLIENT_DOORBELL_AT)
-    const disconnect = async (): Promise<void> => {
-      memory.chunks.give(ringsAt, 2 * CONTROL_RING_BYTES)
-      await pool?.close()
+    const connection: Connection = {
+      isIdle: control.isIdle,
+      close: async () => {
+        await Promise.all([control.close(), pool?.close()])
+      },
+      leave: () => memory.chunks.give(ringsAt, 2 * CONTROL_RING_BYTES),
     }
-    return new Walrus({ directory, client, host: undefined, fs: await loadFileSystem(fileSystem), fileSystem, disconnect })
+    return new Walrus({
+      directory,
+      client,
+      host: undefined,
+      fs: await loadFileSystem(fileSystem),
+      fileSystem,
+      connection,
+    })
   }
 
   /** Opens a topic, or creates it. Throws `TOPIC_MISMATCH` where it exists with other partitions or another codec. */
@@ -132,14 +154,22 @@ export class Walrus {
 
   /** Counters of all writers since the log was opened. For the opener's thread. */
   stats(): WalrusStats {
-    if (this.#host === undefined) throw new WalrusError('INVALID_ARGUMENT', 'stats() is for the thread that opened the log; call it there', { field: 'thread' })
+    if (this.#host === undefined)
+      throw new WalrusError('INVALID_ARGUMENT', 'stats() is for the thread that opened the log; call it there', {
+        field: 'thread',
+      })
     return this.#host.stats()
   }
 
   /** For another thread of this process: `Walrus.attach(handle)`. Valid until the log is closed. */
   handle(): WalrusHandle {
     this.#client.requireOpen()
-    return { kind: 'walrus-handle', directory: this.directory, fileSystem: this.#fileSystem, buffers: this.#client.memory.buffers }
+    return {
+      kind: 'walrus-handle',
+      directory: this.directory,
+      fileSystem: this.#fileSystem,
+      buffers: this.#client.memory.buffers,
+    }
   }
 
   /**
@@ -149,7 +179,7 @@ export class Walrus {
    */
   async close(): Promise<void> {
     openLogs.delete(this)
-    if (openLogs.size === 0) process.off('beforeExit', settleOpenLogs)
+    if (openLogs.size === 0) process.off('beforeExit', settleOpenLogs).off('exit', leaveOpenLogs)
     let refusal: unknown
     if (!this.#client.isClosed) {
       const results = await Promise.allSettled([...this.#client.producers].map((producer) => producer.close()))
@@ -157,15 +187,29 @@ export class Walrus {
     }
     try {
       await this.#host?.close()
+      await this.#connection?.close()
     } finally {
-      this.#client.close()
-      await this.#disconnect()
+      this.#leave()
     }
     if (refusal !== undefined) throw refusal
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Gives back what an attached thread has, as it ends without `close`; what it has under way stays where it is. */
+  leave(): void {
+    if (this.#connection === undefined || !this.#connection.isIdle()) return
+    for (const producer of this.#client.producers) producer.leave()
+    this.#leave()
+  }
+
+  #leave(): void {
+    if (this.#hasLeft) return
+    this.#hasLeft = true
+    this.#client.close()
+    this.#connection?.leave()
   }
 
   /** Settles what this thread has sent and has not been settled, so that the process stays alive until it is. */
@@ -175,8 +219,20 @@ export class Walrus {
   }
 }
 
+/** An attached thread's control lanes to the host. */
+interface Connection {
+  isIdle(): boolean
+  close(): Promise<void>
+  /** Gives back the lanes' memory; nobody calls any more, and all calls are answered. */
+  leave(): void
+}
+
 /** Logs of this thread that are not closed. */
 const openLogs = new Set<Walrus>()
+
+function leaveOpenLogs(): void {
+  for (const walrus of openLogs) walrus.leave()
+}
 
 /** A process that ends without `close` still settles what it has sent: that keeps it alive a moment longer. */
 function settleOpenLogs(): void {
@@ -187,14 +243,21 @@ function settleOpenLogs(): void {
 const memories = new WeakMap<SharedArrayBuffer, SharedMemory>()
 
 function memoryOf(handle: WalrusHandle): SharedMemory {
-  const known = handle?.kind === 'walrus-handle' ? memories.get(handle.buffers.control) : undefined
+  const isHandle = handle?.kind === 'walrus-handle' && handle.buffers?.control instanceof SharedArrayBuffer
+  const known = isHandle ? memories.get(handle.buffers.control) : undefined
   if (known !== undefined) return known
-  if (handle?.kind !== 'walrus-handle') {
-    throw new WalrusError('INVALID_ARGUMENT', 'attach() takes what handle() gave in the thread that opened the log', { field: 'handle' })
+  if (!isHandle) {
+    throw new WalrusError('INVALID_ARGUMENT', 'attach() takes what handle() gave in the thread that opened the log', {
+      field: 'handle',
+    })
   }
   const memory = new SharedMemory(handle.buffers)
   if (memory.words[HEADER_MAGIC_AT] !== MEMORY_MAGIC) {
-    throw new WalrusError('INVALID_ARGUMENT', 'the handle comes from another version of this package; use one version in all threads', { field: 'handle' })
+    throw new WalrusError(
+      'INVALID_ARGUMENT',
+      'the handle comes from another version of this package; use one version in all threads',
+      { field: 'handle' },
+    )
   }
   memories.set(handle.buffers.control, memory)
   return memory
@@ -212,7 +275,10 @@ function answerAttachedThreads(client: LogClient, host: Host): void {
         attachSeen = attached
         for (let number = HOST_CLIENT + 1; number < CLIENTS_MAX; number++) takeNotice(number)
       }
-      for (const { endpoint } of endpoints.values()) endpoint.poll()
+      for (const [number, { life, endpoint }] of endpoints) {
+        // Another thread may have the slot by now, and other memory for its lanes.
+        if (memory.words[clientAt(number) + CLIENT_LIFE_AT] === life) endpoint.poll()
+      }
       return true
     },
   })
@@ -221,6 +287,7 @@ function answerAttachedThreads(client: LogClient, host: Host): void {
     const at = clientAt(number)
     const life = memory.words[at + CLIENT_LIFE_AT]
     if (Atomics.load(memory.words, at + CLIENT_STATE_AT) !== CLIENT_OPEN) endpoints.delete(number)
-    else if (endpoints.get(number)?.life !== life) endpoints.set(number, { life, endpoint: answerClient(memory, number, host) })
+    else if (endpoints.get(number)?.life !== life)
+      endpoints.set(number, { life, endpoint: answerClient(memory, number, host) })
   }
 }

@@ -1,4 +1,4 @@
-import { expose, type Remote, releaseProxy, wrap } from 'comlink'
+import { expose, type Remote, wrap } from 'comlink'
 import { type EventedDoorbell, ring } from '../lane/doorbell.js'
 import type { LanePlace } from '../lane/layout.js'
 import {
@@ -14,10 +14,10 @@ import {
   HOST_CLIENT,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
+import type { EncodedError } from '../writer/messages.js'
 import { decodeError, encodeError } from './error-codec.js'
 import { LaneEndpoint } from './lane-endpoint.js'
 import { MessageReceiver, MessageSender } from './message-lane.js'
-import type { EncodedError } from '../writer/messages.js'
 
 /** One direction's ring; the two lie one behind the other in one run of the arena. */
 export const CONTROL_RING_BYTES = ARENA_CHUNK_BYTES / 2
@@ -48,45 +48,74 @@ export function answerClient(memory: SharedMemory, client: number, target: objec
 
 export interface ControlConnection<Calls> {
   calls: Calls
-  close(): void
+  /** Whether all calls are answered: before that, the host may still write into the lanes. */
+  isIdle(): boolean
+  /** Waits until it is so, or the log is closed, and calls no more. The doorbell has to be open still. */
+  close(): Promise<void>
 }
 
 /** A client's end: an object whose methods are the host's, called over the lanes. Rejects with the host's own errors. */
-export function callHost<Calls extends object>(memory: SharedMemory, client: number, doorbell: EventedDoorbell, onClosed: () => Error): ControlConnection<Calls> {
+export function callHost<Calls extends object>(
+  memory: SharedMemory,
+  client: number,
+  doorbell: EventedDoorbell,
+  onClosed: () => Error,
+): ControlConnection<Calls> {
   const endpoint = endpointOf(memory, client, 'client')
   const remote = wrap<CallTarget>(endpoint) as Remote<CallTarget>
   const open = new Set<(error: Error) => void>()
+  const unanswered = new Set<Promise<unknown>>()
+  let end: () => void = () => {}
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
+  })
   const waiter = {
     poll(): boolean {
       endpoint.poll()
-      if (memory.isClosed) for (const reject of [...open]) reject(onClosed())
+      if (memory.isClosed) {
+        for (const reject of [...open]) reject(onClosed())
+        end()
+      }
       return open.size > 0
     },
   }
   const call = (name: string, args: unknown[]): Promise<unknown> =>
     new Promise((resolve, reject) => {
       // A call whose peer is gone never settles by itself: it is raced against the end of the log.
-      const end = (error: Error): void => {
-        open.delete(end)
+      const fail = (error: Error): void => {
+        open.delete(fail)
         reject(error)
       }
-      open.add(end)
-      remote.call(name, args).then(
-        (outcome) => {
-          open.delete(end)
-          // The poll that brought the answer came before this, and no other may follow: the bell is told now.
-          if (open.size === 0 && !doorbell.isClosed) doorbell.add(waiter)
-          if (outcome.ok) resolve(outcome.value)
-          else reject(decodeError(outcome.error))
-        },
-        (error) => end(error as Error),
-      )
+      open.add(fail)
+      const answer = remote.call(name, args)
+      unanswered.add(answer)
+      answer
+        .finally(() => unanswered.delete(answer))
+        .then(
+          (outcome) => {
+            open.delete(fail)
+            // The poll that brought the answer came before this, and no other may follow: the bell is told now.
+            if (open.size === 0 && !doorbell.isClosed) doorbell.add(waiter)
+            if (outcome.ok) resolve(outcome.value)
+            else reject(decodeError(outcome.error))
+          },
+          (error) => fail(error as Error),
+        )
       doorbell.add(waiter)
     })
   const calls = new Proxy({} as Calls, {
-    get: (_target, name) => (typeof name === 'string' && name !== 'then' ? (...args: unknown[]) => call(name, args) : undefined),
+    get: (_target, name) =>
+      typeof name === 'string' && name !== 'then' ? (...args: unknown[]) => call(name, args) : undefined,
   })
-  return { calls, close: () => remote[releaseProxy]() }
+  return {
+    calls,
+    isIdle: () => unanswered.size === 0,
+    async close() {
+      while (unanswered.size > 0 && !memory.isClosed) await Promise.race([...unanswered, ended])
+      // comlink tells the other side when it collects the proxy, whenever that is.
+      endpoint.close()
+    },
+  }
 }
 
 function endpointOf(memory: SharedMemory, client: number, side: 'host' | 'client'): LaneEndpoint {
@@ -94,10 +123,23 @@ function endpointOf(memory: SharedMemory, client: number, side: 'host' | 'client
   const at = clientAt(client)
   const ringsAt = words[at + CLIENT_RINGS_AT]
   const ringBytes = words[at + CLIENT_RING_BYTES_AT]
-  const toHost: LanePlace = { ringAt: ringsAt, ringBytes, tailAt: at + CLIENT_TO_HOST_TAIL_AT, headAt: at + CLIENT_TO_HOST_HEAD_AT }
-  const fromHost: LanePlace = { ringAt: ringsAt + ringBytes, ringBytes, tailAt: at + CLIENT_FROM_HOST_TAIL_AT, headAt: at + CLIENT_FROM_HOST_HEAD_AT }
+  const toHost: LanePlace = {
+    ringAt: ringsAt,
+    ringBytes,
+    tailAt: at + CLIENT_TO_HOST_TAIL_AT,
+    headAt: at + CLIENT_TO_HOST_HEAD_AT,
+  }
+  const fromHost: LanePlace = {
+    ringAt: ringsAt + ringBytes,
+    ringBytes,
+    tailAt: at + CLIENT_FROM_HOST_TAIL_AT,
+    headAt: at + CLIENT_FROM_HOST_HEAD_AT,
+  }
   const [out, back] = side === 'host' ? [fromHost, toHost] : [toHost, fromHost]
   const peer = side === 'host' ? client : HOST_CLIENT
   const ringPeer = (): void => ring(words, clientAt(peer) + CLIENT_DOORBELL_AT)
-  return new LaneEndpoint(new MessageSender(arena, words, out, ringPeer), new MessageReceiver(arena, words, back, ringPeer))
+  return new LaneEndpoint(
+    new MessageSender(arena, words, out, ringPeer),
+    new MessageReceiver(arena, words, back, ringPeer),
+  )
 }

@@ -21,7 +21,8 @@ export function encodeError(error: unknown, depth = 0): EncodedError {
 
 export function decodeError(encoded: EncodedError): Error {
   const cause = encoded.cause && decodeError(encoded.cause)
-  const error = encoded.name === 'WalrusError' ? decodeWalrusError(encoded, cause) : new Error(encoded.message, cause && { cause })
+  const error =
+    encoded.name === 'WalrusError' ? decodeWalrusError(encoded, cause) : new Error(encoded.message, cause && { cause })
   if (encoded.name !== 'WalrusError') {
     error.name = encoded.name
     if (encoded.code !== undefined) Object.assign(error, { code: encoded.code })

@@ -1,8 +1,8 @@
 import type { Region } from '@walrus-log/core'
 import { Packr } from 'msgpackr'
-import { AtomicWords, type LaneFraming, type LanePlace } from '../lane/layout.js'
 import { LaneReader } from '../lane/lane-reader.js'
 import { LaneWriter } from '../lane/lane-writer.js'
+import { AtomicWords, type LaneFraming, type LanePlace } from '../lane/layout.js'
 
 /** A message entry: length, kind, length of the payload, 0; then a part of a msgpack message. */
 export const MESSAGE_FRAMING: LaneFraming = { frameAt: 0, entryBytesMin: 16 }

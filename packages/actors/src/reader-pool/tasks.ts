@@ -1,8 +1,20 @@
 import path from 'node:path'
-import { type ReadPosition, Region, type FileSystem, SegmentReader, type TopicConfig, type TopicRequest, TopicStore, type Durability, segmentBases, segmentFileName, loadIndex } from '@walrus-log/core'
+import {
+  type Durability,
+  type FileSystem,
+  loadIndex,
+  type ReadPosition,
+  Region,
+  SegmentReader,
+  segmentBases,
+  segmentFileName,
+  type TopicConfig,
+  type TopicRequest,
+  TopicStore,
+} from '@walrus-log/core'
 import { encodeError } from '../message/error-codec.js'
-import type { EncodedError } from '../writer/messages.js'
 import { loadFileSystem } from '../writer/file-system.js'
+import type { EncodedError } from '../writer/messages.js'
 
 // What the threads of the reader pool do. Each task opens what it needs and leaves nothing open but a few read-only
 // descriptors, so that any thread can do any task.
@@ -32,7 +44,9 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'size'; partitionDirectory: string; openBaseOffset: number; openBytes: number }
 )
 
-export type StoreReply = { ok: true; config?: TopicConfig; topics?: TopicConfig[]; size?: { bytes: number; segments: number } } | { ok: false; error: EncodedError }
+export type StoreReply =
+  | { ok: true; config?: TopicConfig; topics?: TopicConfig[]; size?: { bytes: number; segments: number } }
+  | { ok: false; error: EncodedError }
 
 /** Readers that a pool thread keeps open, by partition; the oldest goes first. */
 const READERS_MAX = 16
@@ -121,7 +135,10 @@ function fileBytes(fs: FileSystem, name: string): number {
   }
 }
 
-function partitionSize(fs: FileSystem, request: { partitionDirectory: string; openBaseOffset: number; openBytes: number }): { bytes: number; segments: number } {
+function partitionSize(
+  fs: FileSystem,
+  request: { partitionDirectory: string; openBaseOffset: number; openBytes: number },
+): { bytes: number; segments: number } {
   const { partitionDirectory, openBaseOffset, openBytes } = request
   if (!fs.exists(partitionDirectory)) return { bytes: 0, segments: 0 }
   const names = fs.list(partitionDirectory)
@@ -129,7 +146,10 @@ function partitionSize(fs: FileSystem, request: { partitionDirectory: string; op
   const bases = segmentBases(names)
   for (const base of bases) {
     if (base === openBaseOffset) bytes += openBytes
-    else bytes += loadIndex(fs, partitionDirectory, base)?.dataBytes ?? fileBytes(fs, path.join(partitionDirectory, segmentFileName(base)))
+    else
+      bytes +=
+        loadIndex(fs, partitionDirectory, base)?.dataBytes ??
+        fileBytes(fs, path.join(partitionDirectory, segmentFileName(base)))
   }
   return { bytes, segments: bases.length }
 }

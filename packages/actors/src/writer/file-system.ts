@@ -5,9 +5,13 @@ export async function loadFileSystem(module: string | undefined): Promise<FileSy
   if (module === undefined) return new NodeFileSystem()
   const loaded = (await import(module)) as { default?: unknown }
   if (typeof loaded.default !== 'function') {
-    throw new WalrusError('INVALID_ARGUMENT', `${module} has no default export that makes a FileSystem; export a function`, {
-      field: 'fileSystem',
-    })
+    throw new WalrusError(
+      'INVALID_ARGUMENT',
+      `${module} has no default export that makes a FileSystem; export a function`,
+      {
+        field: 'fileSystem',
+      },
+    )
   }
   return (loaded.default as () => FileSystem)()
 }

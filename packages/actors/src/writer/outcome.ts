@@ -23,14 +23,20 @@ export function decodeRefusal(outcome: number, where: string): WalrusError {
   const kind = KINDS[(-outcome % 2 ** KIND_BITS) - 1]
   const errno = Math.floor(-outcome / 2 ** KIND_BITS)
   const name = errno === 0 ? undefined : getSystemErrorName(-errno)
-  const cause = name === undefined ? undefined : Object.assign(new Error(`${name} from the file system`), { code: name, errno })
+  const cause =
+    name === undefined ? undefined : Object.assign(new Error(`${name} from the file system`), { code: name, errno })
   if (kind === 'writer') {
-    return new WalrusError('WRITER_FAILED', `the writer of ${where} failed too often and is not started again; close the log, look at the cause in its events, and open it anew`)
+    return new WalrusError(
+      'WRITER_FAILED',
+      `the writer of ${where} failed too often and is not started again; close the log, look at the cause in its events, and open it anew`,
+    )
   }
   if (kind === 'closed') return new WalrusError('CLOSED', `the log was closed before ${where} could take the record`)
   if (kind === 'deleted') return new WalrusError('UNKNOWN_TOPIC', `the topic of ${where} was deleted; create it again`)
   if (name === 'ENOSPC' || name === 'EDQUOT') {
-    return new WalrusError('DISK_FULL', `the disk has no room for ${where}; free some, then send the record again`, { cause })
+    return new WalrusError('DISK_FULL', `the disk has no room for ${where}; free some, then send the record again`, {
+      cause,
+    })
   }
   return new WalrusError(
     'SEGMENT_POISONED',

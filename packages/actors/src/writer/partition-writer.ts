@@ -268,7 +268,13 @@ export class PartitionWriter {
     if (log === undefined) return
     const { memory } = this.#context
     const selectAt = this.#at + PARTITION_WRITTEN_SELECT_AT
-    memory.writePoint(selectAt, this.#at + PARTITION_WRITTEN_AT, log.openBaseOffset, log.positionWritten, log.offsetNext)
+    memory.writePoint(
+      selectAt,
+      this.#at + PARTITION_WRITTEN_AT,
+      log.openBaseOffset,
+      log.positionWritten,
+      log.offsetNext,
+    )
   }
 
   /** Whether this thread may sync and acknowledge now. Otherwise the sync thread does, and looks again when it is done. */
@@ -358,7 +364,8 @@ export class PartitionWriter {
     const { memory, lanes, laneOf } = this.#context
     const { words } = memory
     // First of all, for a successor that finds the work half done.
-    words[this.#at + PARTITION_SYNC_ERROR_AT] = (constants.errno as Record<string, number>)[systemErrorCode(error)] ?? constants.errno.EIO
+    words[this.#at + PARTITION_SYNC_ERROR_AT] =
+      (constants.errno as Record<string, number>)[systemErrorCode(error)] ?? constants.errno.EIO
     Atomics.store(words, this.#at + PARTITION_CUT_WANTED_AT, 1)
     const refusal = encodeRefusal(kind, error)
     this.#views = []

@@ -1,3 +1,4 @@
+import { notifyAll, ring } from '../lane/doorbell.js'
 import { sharedNowMs } from '../memory/clock.js'
 import { recordLatency } from '../memory/latency-histogram.js'
 import {
@@ -28,7 +29,6 @@ import {
   writerAt,
 } from '../memory/layout.js'
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
-import { notifyAll, ring } from '../lane/doorbell.js'
 
 /** The lanes that lead to a writer, by partition slot. Read anew when the writer's counter says that one was opened. */
 export class LaneTable {
@@ -89,10 +89,22 @@ export function snapshotLanes(memory: SharedMemory, lanes: readonly number[]): W
  * Publishes that everything up to `point` is acknowledged, and settles the lanes' batches up to the snapshot. Only the
  * holder of the partition's sync state may call it. The watermark moves before any producer is told.
  */
-export function acknowledge(memory: SharedMemory, writer: number, slot: number, snapshot: WrittenSnapshot, point: Point): void {
+export function acknowledge(
+  memory: SharedMemory,
+  writer: number,
+  slot: number,
+  snapshot: WrittenSnapshot,
+  point: Point,
+): void {
   const base = partitionAt(slot)
   const { words } = memory
-  memory.writePoint(base + PARTITION_DURABLE_SELECT_AT, base + PARTITION_DURABLE_AT, point.baseOffset, point.position, point.offset)
+  memory.writePoint(
+    base + PARTITION_DURABLE_SELECT_AT,
+    base + PARTITION_DURABLE_AT,
+    point.baseOffset,
+    point.position,
+    point.offset,
+  )
   signalPartition(memory, slot)
   const nowMs = sharedNowMs()
   const latenciesAt = writerAt(writer) + WRITER_LATENCIES_AT

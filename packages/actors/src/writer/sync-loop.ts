@@ -194,7 +194,8 @@ export class SyncLoop {
   }
 
   #sync(partition: WatchedPartition, point: Point): void {
-    while (partition.rolled.length > 0 && partition.rolled[0].segment.baseOffset < point.baseOffset) this.#sealOne(partition)
+    while (partition.rolled.length > 0 && partition.rolled[0].segment.baseOffset < point.baseOffset)
+      this.#sealOne(partition)
     partition.offsetSynced = point.offset
     if (point.position <= SEGMENT_HEADER_BYTES) return
     if (partition.file === undefined || partition.fileBase !== point.baseOffset) {
@@ -238,7 +239,8 @@ export class SyncLoop {
     Atomics.store(words, at + PARTITION_CUT_WANTED_AT, 1)
     this.#release(partition)
     partition.rolled.length = 0
-    words[at + PARTITION_SYNC_ERROR_AT] = (constants.errno as Record<string, number>)[systemErrorCode(error)] ?? constants.errno.EIO
+    words[at + PARTITION_SYNC_ERROR_AT] =
+      (constants.errno as Record<string, number>)[systemErrorCode(error)] ?? constants.errno.EIO
     Atomics.store(words, at + PARTITION_SYNC_STATE_AT, SYNC_FAILED)
     notifyAll(words, at + PARTITION_SYNC_STATE_AT)
     Atomics.add(words, writerAt(this.#writer) + WRITER_CONTROL_AT, 1)

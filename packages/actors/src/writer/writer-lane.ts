@@ -1,7 +1,7 @@
 import { batchMagic, batchProducerId, batchSequenceFirst, type Region } from '@walrus-log/core'
 import { ring } from '../lane/doorbell.js'
-import { AtomicWords, type LanePlace } from '../lane/layout.js'
 import { LaneReader } from '../lane/lane-reader.js'
+import { AtomicWords, type LanePlace } from '../lane/layout.js'
 import { KIND_REFERENCE, RECORD_FRAMING, referencedAt, referencedBytes } from '../lane/record-lane.js'
 import {
   ACK_NUMBERS,
@@ -108,7 +108,12 @@ export class WriterLane {
    * since a lane's batches are written in order.
    */
   resume(region: Region, findOffset: (producerId: number, sequenceFirst: number) => number | undefined): void {
-    const ahead = new LaneReader(region, new AtomicWords(this.#memory.words), lanePlace(this.#memory.words, this.lane), RECORD_FRAMING)
+    const ahead = new LaneReader(
+      region,
+      new AtomicWords(this.#memory.words),
+      lanePlace(this.#memory.words, this.lane),
+      RECORD_FRAMING,
+    )
     ahead.look()
     this.reader.look()
     for (let at = ahead.next(); at >= 0; at = ahead.next()) {

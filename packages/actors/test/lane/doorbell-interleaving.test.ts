@@ -59,7 +59,9 @@ describe('a doorbell, under every interleaving', () => {
     const owner = (): void => {
       while (Atomics.load(words, WORK) === 0) sleepUntilRung(words, BELL, () => false)
     }
-    expect(() => explore({ sides: sides(['sender', send], ['owner', owner]), words: [words] })).toThrow('a wake-up is lost')
+    expect(() => explore({ sides: sides(['sender', send], ['owner', owner]), words: [words] })).toThrow(
+      'a wake-up is lost',
+    )
   })
 
   it('loses wake-ups where the sender rings before it publishes, which the search finds', () => {
@@ -71,7 +73,9 @@ describe('a doorbell, under every interleaving', () => {
     const owner = (): void => {
       while (Atomics.load(words, WORK) === 0) sleepUntilRung(words, BELL, () => Atomics.load(words, WORK) !== 0)
     }
-    expect(() => explore({ sides: sides(['sender', send], ['owner', owner]), words: [words] })).toThrow('a wake-up is lost')
+    expect(() => explore({ sides: sides(['sender', send], ['owner', owner]), words: [words] })).toThrow(
+      'a wake-up is lost',
+    )
   })
 
   it('goes on after a timeout as after a ring, and a late ring harms nobody', () => {
@@ -133,7 +137,8 @@ describe('ready bits, under every interleaving', () => {
       let bits = 0
       if (isBitTakenFirst) bits = Atomics.load(words, READY) === 0 ? 0 : Atomics.exchange(words, READY, 0)
       else bits = Atomics.load(words, READY)
-      for (let lane = 0; lane < 2; lane++) if ((bits & (1 << lane)) !== 0) seen[lane] = Atomics.load(words, TAIL_AT + lane)
+      for (let lane = 0; lane < 2; lane++)
+        if ((bits & (1 << lane)) !== 0) seen[lane] = Atomics.load(words, TAIL_AT + lane)
       if (!isBitTakenFirst && bits !== 0) Atomics.and(words, READY, ~bits)
       if (bits === 0) sleepUntilRung(words, BELL, () => Atomics.load(words, READY) !== 0)
     }
@@ -157,7 +162,11 @@ describe('ready bits, under every interleaving', () => {
   it('show the publications of two lanes in one word', () => {
     const words = new Int32Array(5)
     explore({
-      sides: sides(['lane 0', () => knock(words, 0)], ['lane 1', () => knock(words, 1)], ['writer', passes(words, 2, true)]),
+      sides: sides(
+        ['lane 0', () => knock(words, 0)],
+        ['lane 1', () => knock(words, 1)],
+        ['writer', passes(words, 2, true)],
+      ),
       words: [words],
       atEnd: ([, , seen]) => expect(seen).toEqual([1, 1]),
     })

@@ -2,7 +2,16 @@ import { once } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
-import { blockUntilRung, EventedDoorbell, isSleeping, KeepAlive, ring, sleepUntilRung, type Waiter, waitWhile } from '#actors/lane/doorbell.js'
+import {
+  blockUntilRung,
+  EventedDoorbell,
+  isSleeping,
+  KeepAlive,
+  ring,
+  sleepUntilRung,
+  type Waiter,
+  waitWhile,
+} from '#actors/lane/doorbell.js'
 import { pretendWorkerThread } from '../support/interleave.js'
 
 const BELL = 0
@@ -172,9 +181,11 @@ describe('the doorbell of an event loop', () => {
     const words = newWords()
     const before = timers()
     const bell = new EventedDoorbell(words, BELL)
-    bell.add(new WorkWaiter(words, 9, (polls) => {
-      if (polls === 2) bell.close()
-    }))
+    bell.add(
+      new WorkWaiter(words, 9, (polls) => {
+        if (polls === 2) bell.close()
+      }),
+    )
     work(words)
     await settle()
     expect([timers(), isSleeping(words, BELL)]).toEqual([before, false])
@@ -193,7 +204,9 @@ describe('the doorbell of an event loop', () => {
       blockUntilRung(words, BELL, () => true)
       await settle()
       expect([waiter.polls, isSleeping(words, BELL)]).toEqual([3, true])
-      const worker = new Worker(new URL('../workers/ringer.js', import.meta.url), { workerData: { words, bell: BELL, work: WORK, rings: 2 } })
+      const worker = new Worker(new URL('../workers/ringer.js', import.meta.url), {
+        workerData: { words, bell: BELL, work: WORK, rings: 2 },
+      })
       while (Atomics.load(words, WORK) < 2) blockUntilRung(words, BELL, () => Atomics.load(words, WORK) === 2)
       await once(worker, 'exit')
       await settle()

@@ -71,27 +71,33 @@ function exploreLane({ sizes, tries, looks, start, stores }: Scenario): { states
   return { states, ends }
 }
 
-describe.each(['at-once', 'late'] as const)('one lane under every interleaving of its two threads, stores seen %s', (stores) => {
-  it.each([0, 2 ** 31 - 9, -9])('keeps entries whole and in order while the ring wraps, from position %i on', (start) => {
-    const { states, ends } = exploreLane({ sizes: [96, 128, 24, 128], tries: 7, looks: 5, start, stores })
-    expect(states).toBeGreaterThan(300)
-    // Both extremes happen: a receiver that sees all, and one that always comes too early.
-    expect(ends).toContain('4 sent, 4 received')
-    expect([...ends].some((end) => end.endsWith(' 0 received'))).toBe(true)
-  })
+describe.each(['at-once', 'late'] as const)(
+  'one lane under every interleaving of its two threads, stores seen %s',
+  (stores) => {
+    it.each([0, 2 ** 31 - 9, -9])(
+      'keeps entries whole and in order while the ring wraps, from position %i on',
+      (start) => {
+        const { states, ends } = exploreLane({ sizes: [96, 128, 24, 128], tries: 7, looks: 5, start, stores })
+        expect(states).toBeGreaterThan(300)
+        // Both extremes happen: a receiver that sees all, and one that always comes too early.
+        expect(ends).toContain('4 sent, 4 received')
+        expect([...ends].some((end) => end.endsWith(' 0 received'))).toBe(true)
+      },
+    )
 
-  it('never lets a sender write over what the receiver has not released, in a ring that is always full', () => {
-    const { ends } = exploreLane({ sizes: [128, 128, 128, 128], tries: 6, looks: 4, start: 0, stores })
-    expect(ends).toContain('4 sent, 4 received')
-  })
+    it('never lets a sender write over what the receiver has not released, in a ring that is always full', () => {
+      const { ends } = exploreLane({ sizes: [128, 128, 128, 128], tries: 6, looks: 4, start: 0, stores })
+      expect(ends).toContain('4 sent, 4 received')
+    })
 
-  it('skips what is left before the end, whether a padding entry fits there or not', () => {
-    for (const first of [120, 104]) {
-      const { ends } = exploreLane({ sizes: [first, 128, 128], tries: 5, looks: 3, start: 0, stores })
-      expect(ends).toContain('3 sent, 3 received')
-    }
-  })
-})
+    it('skips what is left before the end, whether a padding entry fits there or not', () => {
+      for (const first of [120, 104]) {
+        const { ends } = exploreLane({ sizes: [first, 128, 128], tries: 5, looks: 3, start: 0, stores })
+        expect(ends).toContain('3 sent, 3 received')
+      }
+    })
+  },
+)
 
 describe('the search itself', () => {
   it('finds a sender that publishes before it has written', () => {
@@ -106,7 +112,14 @@ describe('the search itself', () => {
     const receiver = (): void => {
       if (Atomics.load(words, 0) === 1) expect(u32[0]).toBe(5)
     }
-    const wrong = { sides: [{ name: 's', run: sender }, { name: 'r', run: receiver }], words: [words], region: memory }
+    const wrong = {
+      sides: [
+        { name: 's', run: sender },
+        { name: 'r', run: receiver },
+      ],
+      words: [words],
+      region: memory,
+    }
     expect(() => explore({ ...wrong, stores: 'late' })).toThrow('s: store 0:0 (1) = 1\n  r: load 0:0 = 1')
     // Where plain stores are seen at once, the two stand in one step, and nothing is found.
     expect(() => explore({ ...wrong, stores: 'at-once' })).not.toThrow()
@@ -116,8 +129,26 @@ describe('the search itself', () => {
     const words = new Int32Array(1)
     const run = (): void => void Atomics.store(words, 0, Atomics.load(words, 0) + 1)
     const atEnd = (): void => expect(words[0]).toBe(2)
-    expect(() => explore({ sides: [{ name: 'a', run }, { name: 'b', run }], words: [words], atEnd })).toThrow('after')
+    expect(() =>
+      explore({
+        sides: [
+          { name: 'a', run },
+          { name: 'b', run },
+        ],
+        words: [words],
+        atEnd,
+      }),
+    ).toThrow('after')
     const sound = (): void => void Atomics.add(words, 0, 1)
-    expect(explore({ sides: [{ name: 'a', run: sound }, { name: 'b', run: sound }], words: [words], atEnd })).toBeGreaterThan(3)
+    expect(
+      explore({
+        sides: [
+          { name: 'a', run: sound },
+          { name: 'b', run: sound },
+        ],
+        words: [words],
+        atEnd,
+      }),
+    ).toBeGreaterThan(3)
   })
 })

@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest'
 import { LaneReader } from '#actors/lane/lane-reader.js'
 import { LaneWriter } from '#actors/lane/lane-writer.js'
 import { AtomicWords, KIND_PADDING, type LaneFraming, type LanePlace } from '#actors/lane/layout.js'
-import { KIND_REFERENCE, RECORD_FRAMING, referencedAt, referencedBytes, writeReference } from '#actors/lane/record-lane.js'
+import {
+  KIND_REFERENCE,
+  RECORD_FRAMING,
+  referencedAt,
+  referencedBytes,
+  writeReference,
+} from '#actors/lane/record-lane.js'
 import { MESSAGE_FRAMING } from '#actors/message/message-lane.js'
 import { check, fc } from '../support/seeded.js'
 
@@ -54,7 +60,8 @@ class ModelledLane {
     expect(at + bytes).toBeLessThanOrEqual(this.writer.limit)
     expect(this.writer.limit).toBeLessThanOrEqual(ringAt + ringBytes)
     for (const other of [...this.held, ...this.queued]) {
-      if (at < other.at + other.bytes && other.at < this.writer.limit) throw new Error(`[${at}, ${this.writer.limit}) is still the entry's at ${other.at}`)
+      if (at < other.at + other.bytes && other.at < this.writer.limit)
+        throw new Error(`[${at}, ${this.writer.limit}) is still the entry's at ${other.at}`)
     }
     const mark = ++this.#mark & 0xff
     this.region.u8.fill(mark, at, at + bytes)
@@ -103,7 +110,8 @@ class ModelledLane {
       const frame = at + this.framing.frameAt
       expect([this.region.u32[frame >>> 2], this.region.u32[(frame >>> 2) + 1]]).toEqual([bytes, KIND])
       for (let byte = at; byte < at + bytes; byte++) {
-        if ((byte < frame || byte >= frame + 8) && this.region.u8[byte] !== mark) throw new Error(`byte ${byte} of the entry at ${at} has changed`)
+        if ((byte < frame || byte >= frame + 8) && this.region.u8[byte] !== mark)
+          throw new Error(`byte ${byte} of the entry at ${at} has changed`)
       }
     }
   }
@@ -136,7 +144,10 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 2, arbitrary: fc.constant({ do: 'release' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'drain' as const }) },
 )
-const start = fc.oneof(fc.constantFrom(0, -1, -4, -40, 2 ** 31 - 1, 2 ** 31 - 5, 2 ** 31 - 40, -(2 ** 31)), fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }))
+const start = fc.oneof(
+  fc.constantFrom(0, -1, -4, -40, 2 ** 31 - 1, 2 ** 31 - 5, 2 ** 31 - 40, -(2 ** 31)),
+  fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+)
 
 const framings: [string, LaneFraming][] = [
   ['records', RECORD_FRAMING],

@@ -48,7 +48,9 @@ class RecordingWords implements SharedWords {
 /** Notes atomic accesses to words that have a name, in their order. */
 function recordAtomics(words: Int32Array, names: Record<number, string>): { accesses: string[]; restore: () => void } {
   const accesses: string[] = []
-  const before = { ...Object.fromEntries(Object.getOwnPropertyNames(Atomics).map((name) => [name, Atomics[name as 'load']])) }
+  const before = {
+    ...Object.fromEntries(Object.getOwnPropertyNames(Atomics).map((name) => [name, Atomics[name as 'load']])),
+  }
   for (const name of ['load', 'store', 'or', 'add', 'exchange', 'compareExchange', 'notify'] as const) {
     const call = before[name] as (...all: unknown[]) => unknown
     Object.assign(Atomics, {
@@ -126,7 +128,10 @@ describe('the order in which a record lane tells its other end', () => {
     words[at + LANE_RING_AT] = 0
     words[at + LANE_ACKS_AT] = 64 * 1024
     words[at + LANE_ACKS_COUNT_AT] = 256
-    return { memory, lane: new PartitionLane(memory, LANE, { partition: 0, writer: 3, producerId: 1, onRefused: () => {} }) }
+    return {
+      memory,
+      lane: new PartitionLane(memory, LANE, { partition: 0, writer: 3, producerId: 1, onRefused: () => {} }),
+    }
   }
 
   function sendOne(lane: PartitionLane): void {
@@ -140,7 +145,12 @@ describe('the order in which a record lane tells its other end', () => {
     const { memory, lane } = open()
     const { words } = memory
     words[doorbellAt] = 1
-    const recorded = recordAtomics(words, { [at + LANE_TAIL_AT]: 'tail', [at + LANE_PUBLISHED_AT]: 'published', [readyAt]: 'ready', [doorbellAt]: 'bell' })
+    const recorded = recordAtomics(words, {
+      [at + LANE_TAIL_AT]: 'tail',
+      [at + LANE_PUBLISHED_AT]: 'published',
+      [readyAt]: 'ready',
+      [doorbellAt]: 'bell',
+    })
     restore = recorded.restore
     sendOne(lane)
     const rung = ['compareExchange bell', 'notify bell']
@@ -170,6 +180,10 @@ describe('the order in which a record lane tells its other end', () => {
     writer.release()
     const announced = ['store next head', 'store next written', 'store moving']
     expect(recorded.accesses).toEqual([...announced, 'store head', 'store written', 'store moving'])
-    expect([words[at + LANE_HEAD_AT], words[at + LANE_WRITTEN_AT], words[at + LANE_MOVING_AT]]).toEqual([words[at + LANE_TAIL_AT], 1, 0])
+    expect([words[at + LANE_HEAD_AT], words[at + LANE_WRITTEN_AT], words[at + LANE_MOVING_AT]]).toEqual([
+      words[at + LANE_TAIL_AT],
+      1,
+      0,
+    ])
   })
 })

@@ -30,11 +30,22 @@ function laneMemory(ringBytes: number, start: number): LaneMemory {
   words[TAIL_AT] = start
   words[HEAD_AT] = start
   const memory = new SharedArrayBuffer(ringBytes)
-  return { words, memory, place: { ringAt: 0, ringBytes, tailAt: TAIL_AT, headAt: HEAD_AT }, region: new Region(memory) }
+  return {
+    words,
+    memory,
+    place: { ringAt: 0, ringBytes, tailAt: TAIL_AT, headAt: HEAD_AT },
+    region: new Region(memory),
+  }
 }
 
-function startEnd(role: 'send' | 'receive', { words, memory, place }: LaneMemory, traffic: { seed: number; entryBytesMax: number; count: number }): Worker {
-  return new Worker(ENTRY, { workerData: { role, words, memory, place, receiverBell: RECEIVER_BELL, senderBell: SENDER_BELL, ...traffic } })
+function startEnd(
+  role: 'send' | 'receive',
+  { words, memory, place }: LaneMemory,
+  traffic: { seed: number; entryBytesMax: number; count: number },
+): Worker {
+  return new Worker(ENTRY, {
+    workerData: { role, words, memory, place, receiverBell: RECEIVER_BELL, senderBell: SENDER_BELL, ...traffic },
+  })
 }
 
 describe('a lane between two threads', () => {
@@ -43,22 +54,25 @@ describe('a lane between two threads', () => {
     { ringBytes: 1024 * 1024, entryBytesMax: 2048, count: 300_000, start: 2 ** 31 - 1_000_000 },
     { ringBytes: 512, entryBytesMax: 256, count: 60_000, start: -50_000 },
     { ringBytes: 4096, entryBytesMax: 48, count: 400_000, start: 0 },
-  ])('brings $count entries of up to $entryBytesMax bytes through $ringBytes, once, in order and whole', async ({ ringBytes, entryBytesMax, count, start }) => {
-    const lane = laneMemory(ringBytes, start)
-    const traffic = { seed: SEED >>> 0, entryBytesMax, count }
-    const ends = [startEnd('receive', lane, traffic), startEnd('send', lane, traffic)]
-    const failed = Promise.all(ends.map((end) => once(end, 'exit'))).then(() => [-1])
-    const errors = ends.map((end) => once(end, 'error').then(([error]) => Promise.reject(error)))
-    try {
-      const [sleeps] = await Promise.race([once(ends[0], 'message'), failed, ...errors])
-      expect(sleeps, replay).toBeGreaterThanOrEqual(0)
-    } catch (error) {
-      throw new Error(`${(error as Error).message}; ${replay}`, { cause: error })
-    } finally {
-      await Promise.all(ends.map((end) => end.terminate()))
-    }
-    expect(lane.words[TAIL_AT]).toBe(lane.words[HEAD_AT])
-  })
+  ])(
+    'brings $count entries of up to $entryBytesMax bytes through $ringBytes, once, in order and whole',
+    async ({ ringBytes, entryBytesMax, count, start }) => {
+      const lane = laneMemory(ringBytes, start)
+      const traffic = { seed: SEED >>> 0, entryBytesMax, count }
+      const ends = [startEnd('receive', lane, traffic), startEnd('send', lane, traffic)]
+      const failed = Promise.all(ends.map((end) => once(end, 'exit'))).then(() => [-1])
+      const errors = ends.map((end) => once(end, 'error').then(([error]) => Promise.reject(error)))
+      try {
+        const [sleeps] = await Promise.race([once(ends[0], 'message'), failed, ...errors])
+        expect(sleeps, replay).toBeGreaterThanOrEqual(0)
+      } catch (error) {
+        throw new Error(`${(error as Error).message}; ${replay}`, { cause: error })
+      } finally {
+        await Promise.all(ends.map((end) => end.terminate()))
+      }
+      expect(lane.words[TAIL_AT]).toBe(lane.words[HEAD_AT])
+    },
+  )
 })
 
 describe('a sender that is ended in mid-write', () => {

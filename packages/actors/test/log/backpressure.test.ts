@@ -60,7 +60,11 @@ describe('with a disk that does not answer', () => {
       const acks = await Promise.all(waiting)
       await producer.flush()
       expect(acks.map(({ offset }) => offset)).toEqual(acks.map((_ack, index) => sent.length + 1 + index))
-      expect(await readValues(topic)).toEqual(['first', ...sent, ...waiting.map((_append, index) => `waiting ${index}`)])
+      expect(await readValues(topic)).toEqual([
+        'first',
+        ...sent,
+        ...waiting.map((_append, index) => `waiting ${index}`),
+      ])
     })
   }
 
@@ -110,7 +114,11 @@ describe('order', () => {
   test('is kept by one producer that sends, appends and appends batches into full lanes', async () => {
     const walrus = await openLog(undefined, { laneBytesMax: 4 * KIB * KIB })
     const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: 2 })
-    const producers = [topic.producer({ partition: 0 }), topic.producer({ partition: 1 }), topic.producer({ partition: 0 })]
+    const producers = [
+      topic.producer({ partition: 0 }),
+      topic.producer({ partition: 1 }),
+      topic.producer({ partition: 0 }),
+    ]
     const expected: string[][] = [[], [], []]
     const jobs = producers.map(async (producer, number) => {
       const acks: Promise<unknown>[] = []

@@ -54,7 +54,10 @@ describe('close', () => {
       const walrus = await openLog(directory)
       const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: 4, segmentBytes: 4096 })
       const producer = topic.producer()
-      await sendAll(producer, Array.from({ length: 100 }, (_none, index) => `${index}`.padEnd(300)))
+      await sendAll(
+        producer,
+        Array.from({ length: 100 }, (_none, index) => `${index}`.padEnd(300)),
+      )
       await producer.flush()
       const batches = topic.read()
       await batches.next()
@@ -64,7 +67,9 @@ describe('close', () => {
       expect(openFilesBelow(directory) ?? []).toEqual([])
     }
     const left = process.getActiveResourcesInfo().sort()
-    expect(left.filter((name) => name === 'MessagePort' || name === 'Worker')).toEqual(before.filter((name) => name === 'MessagePort' || name === 'Worker'))
+    expect(left.filter((name) => name === 'MessagePort' || name === 'Worker')).toEqual(
+      before.filter((name) => name === 'MessagePort' || name === 'Worker'),
+    )
   })
 })
 

@@ -38,9 +38,16 @@ async function expectAllThere(directory: string, acknowledged: Acknowledged[]): 
   const walrus = await openLog(directory, { recovery: 'strict' })
   for (const name of ['os', 'disk']) {
     const records = await readAll(await walrus.topic<string>(name))
-    const placeOf = new Map(records.map(({ partition, offset, value }) => [`${partition}/${offset}`, value.split(' ', 3).join(' ')]))
+    const placeOf = new Map(
+      records.map(({ partition, offset, value }) => [`${partition}/${offset}`, value.split(' ', 3).join(' ')]),
+    )
     for (const { topic, partition, offset, run, producer, index } of acknowledged) {
-      if (topic === name) expect([partition, offset, placeOf.get(`${partition}/${offset}`)]).toEqual([partition, offset, `${run} ${producer} ${index}`])
+      if (topic === name)
+        expect([partition, offset, placeOf.get(`${partition}/${offset}`)]).toEqual([
+          partition,
+          offset,
+          `${run} ${producer} ${index}`,
+        ])
     }
     const next = new Map<string, number>()
     const last = new Map<string, number>()

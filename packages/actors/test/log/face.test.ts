@@ -2,7 +2,16 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type OpenOptions, type ProducerOptions, type ReadOptions, type TopicOptions, Walrus } from '#actors/index.js'
-import { errorOf, expectRefusal, openFilesBelow, openLog, readAll, readValues, runProcess, temporaryDirectory } from './fixture.js'
+import {
+  errorOf,
+  expectRefusal,
+  openFilesBelow,
+  openLog,
+  readAll,
+  readValues,
+  runProcess,
+  temporaryDirectory,
+} from './fixture.js'
 
 describe('a log', () => {
   test('gives back after reopening what was appended, in order and at consecutive offsets', async () => {
@@ -73,7 +82,14 @@ describe('a log', () => {
     const producer = topic.producer({ partition: 1 })
     for (let index = 0; index < 10; index++) await producer.append('x'.repeat(1000))
     const stats = await topic.stats()
-    expect(stats).toMatchObject({ topic: 't', records: 10, partitions: [{ first: 0, next: 0, records: 0 }, { first: 0, next: 10, records: 10 }] })
+    expect(stats).toMatchObject({
+      topic: 't',
+      records: 10,
+      partitions: [
+        { first: 0, next: 0, records: 0 },
+        { first: 0, next: 10, records: 10 },
+      ],
+    })
     expect(stats.partitions[1].segments).toBeGreaterThan(2)
     expect(stats.bytes).toBeGreaterThan(10_000)
     const { records, bytes, writers, ackLatencyMs } = walrus.stats()
@@ -152,7 +168,9 @@ describe('names and options', () => {
       await expectRefusal(readAll(topic, options), 'INVALID_ARGUMENT', { field: 'partition' })
     }
     await expectRefusal(() => topic.producer({ acks: 1 } as ProducerOptions), 'INVALID_ARGUMENT', { field: 'acks' })
-    await expectRefusal(async () => readAll(topic, { form: 'end' } as ReadOptions), 'INVALID_ARGUMENT', { field: 'form' })
+    await expectRefusal(async () => readAll(topic, { form: 'end' } as ReadOptions), 'INVALID_ARGUMENT', {
+      field: 'form',
+    })
     const durability = 'disc' as 'disk'
     await expectRefusal(topic.producer().append('x', { durability }), 'INVALID_ARGUMENT', { field: 'durability' })
   })
@@ -162,7 +180,12 @@ describe('names and options', () => {
     await walrus.topic('t', { partitions: 2, codec: 'json', segmentBytes: 8192, durability: 'none' })
     await expectRefusal(walrus.topic('t', { partitions: 3 }), 'TOPIC_MISMATCH', { field: 'partitions' })
     await expectRefusal(walrus.topic('t', { codec: 'utf8' }), 'TOPIC_MISMATCH', { field: 'codec' })
-    expect((await walrus.topic('t')).config).toMatchObject({ partitions: 2, codec: 'json', segmentBytes: 8192, durability: 'none' })
+    expect((await walrus.topic('t')).config).toMatchObject({
+      partitions: 2,
+      codec: 'json',
+      segmentBytes: 8192,
+      durability: 'none',
+    })
   })
 })
 

@@ -30,7 +30,10 @@ async function work(topic: Topic<string>, rounds = 5): Promise<Outcome> {
       const single = producer.append(name(0))
       const batch = producer.appendBatch([name(1), name(2)])
       await single.then(({ offset }) => outcome.kept.set(offset, name(0)), refused)
-      await batch.then((acks) => acks.forEach(({ offset }, index) => outcome.kept.set(offset, name(index + 1))), refused)
+      await batch.then(
+        (acks) => acks.forEach(({ offset }, index) => outcome.kept.set(offset, name(index + 1))),
+        refused,
+      )
     }
     await producer.close().catch(refused)
   })
@@ -42,7 +45,9 @@ async function work(topic: Topic<string>, rounds = 5): Promise<Outcome> {
 async function expectKept(topic: Topic<string>, { kept }: Outcome): Promise<void> {
   const values = await readValues(topic)
   const expected = [...kept].sort(([left], [right]) => left - right)
-  expect(values.map((value, offset) => [offset, value.slice(0, 6)])).toEqual(expected.map(([offset, value]) => [offset, value.slice(0, 6)]))
+  expect(values.map((value, offset) => [offset, value.slice(0, 6)])).toEqual(
+    expected.map(([offset, value]) => [offset, value.slice(0, 6)]),
+  )
 }
 
 /** After a sync of a segment has failed, no later sync of it may be taken for its success: it takes no more writes. */
@@ -101,12 +106,27 @@ describe('nothing is acknowledged falsely, and nothing that was refused is found
 
   test('is full for some calls in a row, and cannot even be cut meanwhile', async () => {
     for (const times of [2, 5]) {
-      const outcomes = await failInTurn({ action: 'ENOSPC', times, kinds: ['create', 'write', 'truncate', 'remove', 'syncDirectory'], roles: ['writer'] }, { durability: times === 5 ? 'os' : 'disk' })
+      const outcomes = await failInTurn(
+        {
+          action: 'ENOSPC',
+          times,
+          kinds: ['create', 'write', 'truncate', 'remove', 'syncDirectory'],
+          roles: ['writer'],
+        },
+        { durability: times === 5 ? 'os' : 'disk' },
+      )
       expect(codesOf(outcomes)).toEqual(['DISK_FULL'])
     }
   })
 
-  const failures: [CallKind, string][] = [['write', 'a write'], ['sync', 'a sync'], ['create', 'making a file'], ['truncate', 'cutting a file'], ['syncDirectory', 'syncing a directory'], ['rename', 'renaming an index']]
+  const failures: [CallKind, string][] = [
+    ['write', 'a write'],
+    ['sync', 'a sync'],
+    ['create', 'making a file'],
+    ['truncate', 'cutting a file'],
+    ['syncDirectory', 'syncing a directory'],
+    ['rename', 'renaming an index'],
+  ]
   for (const [kind, name] of failures) {
     test(`fails once at ${name}, at any of them`, async () => {
       const outcomes = await failInTurn({ action: 'EIO', kinds: [kind] })
@@ -144,7 +164,10 @@ test('a sync that fails at any point of closing acknowledges nothing that it sho
     faults.inject({ action: 'EIO', at, times: 1, kinds: ['sync'] })
     const values = Array.from({ length: 30 }, (_none, index) => `${index}`.padEnd(400))
     await sendAll(producer, values)
-    const refused = await walrus.close().then(() => 0, (error) => error.unacknowledged as number)
+    const refused = await walrus.close().then(
+      () => 0,
+      (error) => error.unacknowledged as number,
+    )
     const isOver = faults.fired === 0
     faults.heal()
     const again = await openLog(directory)

@@ -45,7 +45,10 @@ export class Faults {
   }
 
   /** From now on, the chosen calls are counted and nothing fails. */
-  count(kinds: readonly CallKind[] = CHANGING_KINDS, roles: readonly (keyof typeof ROLE_BITS)[] = ['writer', 'sync']): void {
+  count(
+    kinds: readonly CallKind[] = CHANGING_KINDS,
+    roles: readonly (keyof typeof ROLE_BITS)[] = ['writer', 'sync'],
+  ): void {
     this.heal()
     this.#words[KINDS] = kinds.reduce((bits, kind) => bits | (1 << KINDS_ALL.indexOf(kind)), 0)
     this.#words[ROLES] = roles.reduce((bits, role) => bits | ROLE_BITS[role], 0)

@@ -5,7 +5,14 @@ import os from 'node:os'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, onTestFinished } from 'vitest'
-import { type OpenOptions, type ReadOptions, type Topic, Walrus, WalrusError, type WalrusErrorCode } from '#actors/index.js'
+import {
+  type OpenOptions,
+  type ReadOptions,
+  type Topic,
+  Walrus,
+  WalrusError,
+  type WalrusErrorCode,
+} from '#actors/index.js'
 
 /** Random choices of this run; `WALRUS_TEST_SEED=<seed> npx vitest run <file>` makes the same ones again. */
 export const SEED = Number(process.env['WALRUS_TEST_SEED'] ?? Date.now() & 0x7fff_ffff)
@@ -142,13 +149,20 @@ export class TestThread {
 
 /** Runs a program of the zoo as a process of its own. */
 export function startProcess(name: string, argument: object, execArgv: string[] = []): ChildProcess {
-  const child = fork(workerUrl(name), [JSON.stringify(argument)], { execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = fork(workerUrl(name), [JSON.stringify(argument)], {
+    execArgv,
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   return child
 }
 
 /** Resolves to all messages of the process and its exit code when it has ended by itself. */
-export async function runProcess<Message>(name: string, argument: object, execArgv: string[] = []): Promise<{ messages: Message[]; code: number | null }> {
+export async function runProcess<Message>(
+  name: string,
+  argument: object,
+  execArgv: string[] = [],
+): Promise<{ messages: Message[]; code: number | null }> {
   const child = startProcess(name, argument, execArgv)
   const messages: Message[] = []
   child.on('message', (message) => messages.push(message as Message))

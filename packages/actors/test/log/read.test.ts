@@ -2,12 +2,24 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Topic, Walrus } from '#actors/index.js'
-import { errorOf, expectRefusal, openFilesBelow, openLog, readAll, sendAll, temporaryDirectory, TestThread } from './fixture.js'
+import {
+  errorOf,
+  expectRefusal,
+  openFilesBelow,
+  openLog,
+  readAll,
+  sendAll,
+  TestThread,
+  temporaryDirectory,
+} from './fixture.js'
 
 async function topicWith(walrus: Walrus, count: number, options = {}): Promise<Topic<string>> {
   const topic = await walrus.topic<string>('t', { codec: 'utf8', ...options })
   const producer = topic.producer()
-  await sendAll(producer, Array.from({ length: count }, (_none, index) => String(index)))
+  await sendAll(
+    producer,
+    Array.from({ length: count }, (_none, index) => String(index)),
+  )
   await producer.close()
   return topic
 }
@@ -23,7 +35,8 @@ describe('a read', () => {
       const producer = topic.producer()
       // More than one window of the reader, so that whole windows lie before the place to begin at.
       const count = segmentBytes < 10_000 ? 400 : 4000
-      for (let index = 0; index < count; index++) await sendAll(producer, [`${index}`.padEnd(segmentBytes < 10_000 ? 100 : 1000, '.')])
+      for (let index = 0; index < count; index++)
+        await sendAll(producer, [`${index}`.padEnd(segmentBytes < 10_000 ? 100 : 1000, '.')])
       await producer.flush()
       for (const from of [0, 1, 7, 99, count - 1500, count - 2, count - 1, count].filter((offset) => offset >= 0)) {
         const read = await readAll(topic, { from })
@@ -167,7 +180,9 @@ describe('a following read', () => {
     const count = 6000
     const partitions = 2
     const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions, segmentBytes: 8192 })
-    const readers = [false, true, false].map((readAhead) => new TestThread('reader', { handle: walrus.handle(), topic: 't', count, readAhead }))
+    const readers = [false, true, false].map(
+      (readAhead) => new TestThread('reader', { handle: walrus.handle(), topic: 't', count, readAhead }),
+    )
     await Promise.all(readers.map((reader) => reader.next()))
     const abort = new AbortController()
     const own: [number, number, string][] = []

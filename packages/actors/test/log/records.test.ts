@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest'
 import { RECORD_BYTES_MAX } from '@walrus-log/core'
+import { describe, expect, test } from 'vitest'
 import type { Codec, Producer, RecordOptions, Walrus } from '#actors/index.js'
 import { murmur2, partitionOfKey } from '#actors/log/partitioner.js'
 import { expectRefusal, openLog, randomOf, readAll, readValues, sendAll } from './fixture.js'
@@ -19,10 +19,32 @@ function pattern(length: number, seed: number): Uint8Array {
 
 describe('codecs', () => {
   const values: Record<Codec, unknown[]> = {
-    bytes: [new Uint8Array(0), Buffer.from('x'), pattern(31, 1), pattern(33, 2), pattern(1000, 3), new Uint8Array(9).subarray(3, 7)],
+    bytes: [
+      new Uint8Array(0),
+      Buffer.from('x'),
+      pattern(31, 1),
+      pattern(33, 2),
+      pattern(1000, 3),
+      new Uint8Array(9).subarray(3, 7),
+    ],
     utf8: ['', 'a', 'é', '\0', 'x'.repeat(64), 'ü'.repeat(40), '🦭'.repeat(500), 'x'.repeat(100_000)],
-    json: [null, 0, '', false, [], {}, { a: [1, { b: null }], 'ü': '🦭' }, 'x'.repeat(100_000)],
-    msgpack: [null, 0, -1, 2 ** 40, 1.5, '', true, [], {}, { a: [1, { b: null }] }, new Date(1e12), 123n, Buffer.from('bytes'), 'x'.repeat(100_000)],
+    json: [null, 0, '', false, [], {}, { a: [1, { b: null }], ü: '🦭' }, 'x'.repeat(100_000)],
+    msgpack: [
+      null,
+      0,
+      -1,
+      2 ** 40,
+      1.5,
+      '',
+      true,
+      [],
+      {},
+      { a: [1, { b: null }] },
+      new Date(1e12),
+      123n,
+      Buffer.from('bytes'),
+      'x'.repeat(100_000),
+    ],
   }
   test('give back what they were given, empty and null-ish values too', async () => {
     const walrus = await openLog()
@@ -62,7 +84,9 @@ describe('codecs', () => {
         producer.send(good[codec])
       }
       await producer.flush()
-      expect((await readValues(topic)).map(plain)).toEqual(wrong[codec].flatMap(() => [plain(good[codec]), plain(good[codec])]))
+      expect((await readValues(topic)).map(plain)).toEqual(
+        wrong[codec].flatMap(() => [plain(good[codec]), plain(good[codec])]),
+      )
     }
   })
 })
@@ -111,7 +135,13 @@ test('headers come back as they were given', async () => {
   for (const headers of given) await producer.append('v', { headers, key: 'k' })
   await producer.appendBatch(['a', 'b'], { headers: { batch: true } })
   const read = await readAll(topic)
-  expect(read.map(({ headers }) => headers)).toEqual([...given.slice(0, 3), null, null, { batch: true }, { batch: true }])
+  expect(read.map(({ headers }) => headers)).toEqual([
+    ...given.slice(0, 3),
+    null,
+    null,
+    { batch: true },
+    { batch: true },
+  ])
   expect(read.every(({ key }, index) => key === (index < 5 ? 'k' : null))).toBe(true)
   for (const headers of ['x', 1, ['a']]) {
     await expectRefusal(producer.append('v', { headers: headers as never }), 'INVALID_ARGUMENT', { field: 'headers' })
@@ -124,7 +154,21 @@ test('timestamps of any time stand beside each other, and those without one are 
   const producer = topic.producer()
   const startMs = Date.now()
   const day = 86_400_000
-  const times = [undefined, 0, undefined, startMs - 10, startMs + 30 * day, undefined, startMs - 20 * day, startMs - 30 * day, 1, undefined, Number.MAX_SAFE_INTEGER, undefined, 5]
+  const times = [
+    undefined,
+    0,
+    undefined,
+    startMs - 10,
+    startMs + 30 * day,
+    undefined,
+    startMs - 20 * day,
+    startMs - 30 * day,
+    1,
+    undefined,
+    Number.MAX_SAFE_INTEGER,
+    undefined,
+    5,
+  ]
   const acks = await Promise.all(times.map((timestamp, index) => producer.append(String(index), { timestamp })))
   const [batchAck] = await producer.appendBatch(['x', 'y'], { timestamp: 77 })
   expect(batchAck.timestamp).toBe(77)
@@ -145,8 +189,26 @@ test('timestamps of any time stand beside each other, and those without one are 
 describe('sizes', () => {
   const KIB = 1024
   /** Around the guess of a codec, a batch, half a lane and a lane of the sizes that lanes have, and beyond. */
-  const edges = [0, 8, 16, 32, 64, 96, 4 * KIB, 16 * KIB, 32 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, 512 * KIB, KIB * KIB, 3 * KIB * KIB]
-  const lengths = edges.flatMap((edge) => [-200, -112, -96, -17, -16, -9, -8, -7, -1, 0, 1, 7, 8, 9, 100].map((by) => edge + by)).filter((length) => length >= 0)
+  const edges = [
+    0,
+    8,
+    16,
+    32,
+    64,
+    96,
+    4 * KIB,
+    16 * KIB,
+    32 * KIB,
+    64 * KIB,
+    128 * KIB,
+    256 * KIB,
+    512 * KIB,
+    KIB * KIB,
+    3 * KIB * KIB,
+  ]
+  const lengths = edges
+    .flatMap((edge) => [-200, -112, -96, -17, -16, -9, -8, -7, -1, 0, 1, 7, 8, 9, 100].map((by) => edge + by))
+    .filter((length) => length >= 0)
 
   for (const laneBytesMax of [4 * KIB * KIB + 8 * KIB * KIB, 256 * KIB * KIB]) {
     test(`all go through, in order, with ${laneBytesMax / KIB / KIB} MiB of lanes`, async () => {
@@ -174,7 +236,11 @@ describe('sizes', () => {
       const read = await readValues(topic)
       expect(read.map(({ length }) => length)).toEqual(sent)
       for (const [index, value] of read.entries()) expect(Buffer.compare(value, pattern(sent[index], index))).toBe(0)
-      expect((await readValues(text)).map((string, index) => string === String.fromCharCode(97 + ((index + 1) % 26)).repeat(sent[index]))).not.toContain(false)
+      expect(
+        (await readValues(text)).map(
+          (string, index) => string === String.fromCharCode(97 + ((index + 1) % 26)).repeat(sent[index]),
+        ),
+      ).not.toContain(false)
     })
   }
 

@@ -31,7 +31,8 @@ async function work(topic: Topic<string>, rounds = 2): Promise<Done> {
   const done: Done = { acks: [], sent: [] }
   const jobs = producers.map(async (producer, number) => {
     for (let round = 0; round < rounds; round++) {
-      const name = (index: number): string => `${number} ${String(round * 10 + index).padStart(6, '0')} ${'x'.repeat(300)}`
+      const name = (index: number): string =>
+        `${number} ${String(round * 10 + index).padStart(6, '0')} ${'x'.repeat(300)}`
       await sendAll(producer, [name(0), name(1)])
       done.sent.push(name(0), name(1))
       done.acks.push([name(2), await producer.append(name(2))])
@@ -102,7 +103,14 @@ describe('a writer that dies leaves no gap, no duplicate, and nobody waiting', (
 
   test('when it is its sync thread that dies', async () => {
     for (const first of [1, 5]) {
-      const planned = [0, 1, 2].map((index): Fault => ({ action: 'exit 1', at: first + index, when: index % 2 ? 'before' : 'after', roles: ['sync'] }))
+      const planned = [0, 1, 2].map(
+        (index): Fault => ({
+          action: 'exit 1',
+          at: first + index,
+          when: index % 2 ? 'before' : 'after',
+          roles: ['sync'],
+        }),
+      )
       await dieInTurn(planned, 'disk')
     }
   })
@@ -123,7 +131,8 @@ describe('a writer that dies leaves no gap, no duplicate, and nobody waiting', (
       while (!isDone && walrus.stats().records < until) await new Promise((resolve) => setImmediate(resolve))
       const alive = threads.alive()
       void alive[Math.floor(random() * alive.length)].terminate()
-      while (events.filter(({ type }) => type === 'writer-restarted').length === restarts) await new Promise((resolve) => setImmediate(resolve))
+      while (events.filter(({ type }) => type === 'writer-restarted').length === restarts)
+        await new Promise((resolve) => setImmediate(resolve))
     }
     await expectWhole(topic, await working)
   })
@@ -145,7 +154,9 @@ describe('a writer that dies leaves no gap, no duplicate, and nobody waiting', (
   })
 
   test('when it runs out of memory', async () => {
-    const { messages, code } = await runProcess('out-of-memory', { directory: temporaryDirectory() }, ['--max-old-space-size=40'])
+    const { messages, code } = await runProcess('out-of-memory', { directory: temporaryDirectory() }, [
+      '--max-old-space-size=40',
+    ])
     expect(messages).toEqual(['out-of-memory', { appended: 60, read: 60 }])
     expect(code).toBe(0)
   })
@@ -160,7 +171,10 @@ describe('a writer that dies leaves no gap, no duplicate, and nobody waiting', (
       const kept: string[] = []
       for (let index = 0; index < 20; index++) {
         const value = `${index}`.padEnd(500)
-        await producer.append(value).then(() => kept.push(value), () => {})
+        await producer.append(value).then(
+          () => kept.push(value),
+          () => {},
+        )
       }
       faults.heal()
       expect(kept.length).toBeGreaterThanOrEqual(19)

@@ -17,33 +17,36 @@ function pointMemory(selectStart: number): { memory: SharedMemory; words: Int32A
 }
 
 describe('a point with two copies, under every interleaving', () => {
-  it.each([0, 1, 2 ** 31 - 2, -2])('is read as one that was there, never a mixture and never an older one (select from %i)', (start) => {
-    const { memory, words, wide } = pointMemory(start)
-    const move = (): void => {
-      for (let to = 1; to <= 3; to++) memory.writePoint(SELECT, COPIES, to, 10 * to, 100 * to)
-    }
-    const read = (): number[] => {
-      const first = memory.readPoint(SELECT, COPIES)
-      const second = memory.readPoint(SELECT, COPIES)
-      for (const { baseOffset, position, offset } of [first, second]) {
-        expect([position, offset]).toEqual([10 * baseOffset, 100 * baseOffset])
+  it.each([0, 1, 2 ** 31 - 2, -2])(
+    'is read as one that was there, never a mixture and never an older one (select from %i)',
+    (start) => {
+      const { memory, words, wide } = pointMemory(start)
+      const move = (): void => {
+        for (let to = 1; to <= 3; to++) memory.writePoint(SELECT, COPIES, to, 10 * to, 100 * to)
       }
-      expect(second.baseOffset).toBeGreaterThanOrEqual(first.baseOffset)
-      return [first.baseOffset, second.baseOffset]
-    }
-    const ends = new Set<string>()
-    // One buffer under two views: whichever of them is put back, it is the whole.
-    const states = explore({
-      sides: [
-        { name: 'owner', run: move },
-        { name: 'reader', run: read },
-      ],
-      words: [words, wide],
-      atEnd: ([, seen]) => ends.add(String(seen)),
-    })
-    expect(states).toBeGreaterThan(300)
-    for (const end of ['0,0', '0,3', '1,2', '3,3']) expect(ends).toContain(end)
-  })
+      const read = (): number[] => {
+        const first = memory.readPoint(SELECT, COPIES)
+        const second = memory.readPoint(SELECT, COPIES)
+        for (const { baseOffset, position, offset } of [first, second]) {
+          expect([position, offset]).toEqual([10 * baseOffset, 100 * baseOffset])
+        }
+        expect(second.baseOffset).toBeGreaterThanOrEqual(first.baseOffset)
+        return [first.baseOffset, second.baseOffset]
+      }
+      const ends = new Set<string>()
+      // One buffer under two views: whichever of them is put back, it is the whole.
+      const states = explore({
+        sides: [
+          { name: 'owner', run: move },
+          { name: 'reader', run: read },
+        ],
+        words: [words, wide],
+        atEnd: ([, seen]) => ends.add(String(seen)),
+      })
+      expect(states).toBeGreaterThan(300)
+      for (const end of ['0,0', '0,3', '1,2', '3,3']) expect(ends).toContain(end)
+    },
+  )
 
   it('is the one before where its owner died while moving it, and a successor goes on from there', () => {
     // One more access each time, until the move is done.

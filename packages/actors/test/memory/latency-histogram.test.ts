@@ -25,17 +25,20 @@ describe('the latency histogram', () => {
       fc.integer({ min: 0, max: 3_600_000 }),
     )
     const quantiles = fc.array(fc.double({ min: 0.001, max: 1, noNaN: true }), { minLength: 1, maxLength: 5 })
-    check(fc.record({ samples: fc.array(sample, { minLength: 1, maxLength: 300 }), quantiles }), ({ samples, quantiles }) => {
-      const summary = summaryOf(samples)
-      expect(summary.total).toBe(samples.length)
-      for (const quantile of [...quantiles, 0.5, 0.99, 1]) {
-        const exact = exactPercentile(samples, quantile)
-        const given = summary.percentile(quantile)
-        expect(given).toBeGreaterThanOrEqual(exact)
-        // A sample is rounded to whole microseconds, and a bucket's end is given.
-        expect(given).toBeLessThanOrEqual((exact + 0.0005) * (1 + 1 / 32) + 0.001 + 1e-9)
-      }
-    })
+    check(
+      fc.record({ samples: fc.array(sample, { minLength: 1, maxLength: 300 }), quantiles }),
+      ({ samples, quantiles }) => {
+        const summary = summaryOf(samples)
+        expect(summary.total).toBe(samples.length)
+        for (const quantile of [...quantiles, 0.5, 0.99, 1]) {
+          const exact = exactPercentile(samples, quantile)
+          const given = summary.percentile(quantile)
+          expect(given).toBeGreaterThanOrEqual(exact)
+          // A sample is rounded to whole microseconds, and a bucket's end is given.
+          expect(given).toBeLessThanOrEqual((exact + 0.0005) * (1 + 1 / 32) + 0.001 + 1e-9)
+        }
+      },
+    )
   })
 
   it('is exact to the microsecond up to 32 of them', () => {

@@ -103,8 +103,12 @@ describe('a point that one thread moves at full speed', () => {
     let last = 0
     let changes = 0
     const look = (): void => {
-      const { baseOffset, position, offset } = memory.readPoint(at + PARTITION_WRITTEN_SELECT_AT, at + PARTITION_WRITTEN_AT)
-      if (position !== baseOffset * 3 || offset !== 2 ** 52 + baseOffset) throw new Error(`a mixture: ${baseOffset} ${position} ${offset}`)
+      const { baseOffset, position, offset } = memory.readPoint(
+        at + PARTITION_WRITTEN_SELECT_AT,
+        at + PARTITION_WRITTEN_AT,
+      )
+      if (position !== baseOffset * 3 || offset !== 2 ** 52 + baseOffset)
+        throw new Error(`a mixture: ${baseOffset} ${position} ${offset}`)
       if (baseOffset < last) throw new Error(`${baseOffset} after ${last}`)
       if (baseOffset > last) changes++
       const alone = memory.readPointOffset(slot, PARTITION_WRITTEN_SELECT_AT, PARTITION_WRITTEN_AT) - 2 ** 52

@@ -40,7 +40,14 @@ describe('a message lane', () => {
     ['undefined', undefined],
     ['null', null],
     ['a property that is undefined', { a: undefined, b: 1 }],
-    ['a map with keys of any kind', new Map<unknown, unknown>([[1, 'one'], ['two', new Map([[{ deep: 1 }, 2]])], [null, undefined]])],
+    [
+      'a map with keys of any kind',
+      new Map<unknown, unknown>([
+        [1, 'one'],
+        ['two', new Map([[{ deep: 1 }, 2]])],
+        [null, undefined],
+      ]),
+    ],
     ['a map without entries', new Map()],
     ['a set', new Set([1, 'two', 3n, null])],
     ['a date with milliseconds', new Date(1_700_000_000_123)],
@@ -48,12 +55,18 @@ describe('a message lane', () => {
     ['large numbers', [2 ** 53 - 1, -(2 ** 53) + 1, 1e300, 0.1, Number.NaN, Number.POSITIVE_INFINITY]],
     ['bigints', [0n, -1n, 2n ** 63n, -(2n ** 64n), 2n ** 200n]],
     ['bytes', new Uint8Array([1, 2, 3])],
-    ['typed arrays', [new Float64Array([1.5, -2]), new Int16Array([-1]), new BigInt64Array([-1n]), new Uint32Array([0xffff_ffff])]],
+    [
+      'typed arrays',
+      [new Float64Array([1.5, -2]), new Int16Array([-1]), new BigInt64Array([-1n]), new Uint32Array([0xffff_ffff])],
+    ],
     ['an array buffer', new Uint8Array([9, 8]).buffer],
     ['a text with every plane', 'aé漢🜁\u0000'.repeat(50)],
     ['a regular expression', /a+/giu],
     ['an empty object and an empty array', [{}, []]],
-    ['an object with a great many keys', Object.fromEntries(Array.from({ length: 3000 }, (_, index) => [`key ${index}`, { [`x${index}`]: index }]))],
+    [
+      'an object with a great many keys',
+      Object.fromEntries(Array.from({ length: 3000 }, (_, index) => [`key ${index}`, { [`x${index}`]: index }])),
+    ],
   ])('brings %s as it was', (_name, value) => {
     const [received, ...more] = roundTrip(pair(64 * 1024), [value])
     expect(more).toEqual([])
@@ -63,15 +76,28 @@ describe('a message lane', () => {
 
   it('brings what JSON can say, in any order of shapes, through a ring of any size', () => {
     const messages = fc.array(fc.jsonValue({ maxDepth: 4 }), { maxLength: 30 })
-    check(fc.record({ messages, ringBytes: fc.constantFrom(256, 1024, 32 * 1024), start: fc.constantFrom(0, -3, 2 ** 31 - 7) }), ({ messages, ringBytes, start }) => {
-      const expected = messages.map(plain)
-      expect(roundTrip(pair(ringBytes, start), expected)).toEqual(expected)
-    })
+    check(
+      fc.record({
+        messages,
+        ringBytes: fc.constantFrom(256, 1024, 32 * 1024),
+        start: fc.constantFrom(0, -3, 2 ** 31 - 7),
+      }),
+      ({ messages, ringBytes, start }) => {
+        const expected = messages.map(plain)
+        expect(roundTrip(pair(ringBytes, start), expected)).toEqual(expected)
+      },
+    )
   })
 
   it('sends long messages in parts, in order, while the receiver makes room', () => {
     const lanes = pair(32 * 1024)
-    const messages = [new Uint8Array(300_000).fill(7), 'between', new Uint8Array(8 * 1024 - 16).fill(1), new Uint8Array(8 * 1024).fill(2), 'end']
+    const messages = [
+      new Uint8Array(300_000).fill(7),
+      'between',
+      new Uint8Array(8 * 1024 - 16).fill(1),
+      new Uint8Array(8 * 1024).fill(2),
+      'end',
+    ]
     const lengths = roundTrip(lanes, messages).map((message) => (message as Uint8Array | string).length)
     expect(lengths).toEqual([300_000, 7, 8 * 1024 - 16, 8 * 1024, 3])
   })

@@ -3,7 +3,14 @@ import { Worker } from 'node:worker_threads'
 import { WalrusError } from '@walrus-log/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { EventedDoorbell, ring } from '#actors/lane/doorbell.js'
-import { CLIENT_DOORBELL_AT, CLIENT_RING_BYTES_AT, CLIENT_RINGS_AT, clientAt, HEADER_STATE_AT, STATE_CLOSED } from '#actors/memory/layout.js'
+import {
+  CLIENT_DOORBELL_AT,
+  CLIENT_RING_BYTES_AT,
+  CLIENT_RINGS_AT,
+  clientAt,
+  HEADER_STATE_AT,
+  STATE_CLOSED,
+} from '#actors/memory/layout.js'
 import { SharedMemory } from '#actors/memory/shared-memory.js'
 import { CONTROL_RING_BYTES, type ControlConnection, callHost } from '#actors/message/control-channel.js'
 
@@ -30,7 +37,9 @@ describe('calls over two lanes to another thread', () => {
   beforeAll(async () => {
     memory.words[clientAt(CLIENT) + CLIENT_RINGS_AT] = memory.chunks.take(2 * CONTROL_RING_BYTES)
     memory.words[clientAt(CLIENT) + CLIENT_RING_BYTES_AT] = CONTROL_RING_BYTES
-    peer = new Worker(new URL('../workers/message-peer.js', import.meta.url), { workerData: { buffers: memory.buffers, client: CLIENT } })
+    peer = new Worker(new URL('../workers/message-peer.js', import.meta.url), {
+      workerData: { buffers: memory.buffers, client: CLIENT },
+    })
     await once(peer, 'message')
     connection = callHost<Peer>(memory, CLIENT, doorbell, closed)
     calls = connection.calls
@@ -43,7 +52,12 @@ describe('calls over two lanes to another thread', () => {
 
   it('give what the other thread returned', async () => {
     expect(await calls.sum(1, 2, 3)).toBe(6)
-    const value = { map: new Map([['a', new Set([1n])]]), at: new Date(5), none: undefined, numbers: new Float64Array([0.5]) }
+    const value = {
+      map: new Map([['a', new Set([1n])]]),
+      at: new Date(5),
+      none: undefined,
+      numbers: new Float64Array([0.5]),
+    }
     expect(await calls.echo(value)).toStrictEqual(value)
     expect(await calls.echo(undefined)).toBe(undefined)
   })
@@ -51,19 +65,28 @@ describe('calls over two lanes to another thread', () => {
   it('reject with the other thread`s error, its code, fields and cause', async () => {
     const error = await calls.fail().catch((reason) => reason)
     expect(error).toBeInstanceOf(WalrusError)
-    expect(error).toMatchObject({ code: 'SEGMENT_POISONED', offset: 12, cause: { code: 'EIO', message: 'EIO: i/o error' } })
+    expect(error).toMatchObject({
+      code: 'SEGMENT_POISONED',
+      offset: 12,
+      cause: { code: 'EIO', message: 'EIO: i/o error' },
+    })
     const unknown = (calls as unknown as { nothing(): Promise<void> }).nothing()
     await expect(unknown).rejects.toThrow('not a function')
   })
 
   it('may be under way by the thousand, and each gets its own answer', async () => {
     const numbers = Array.from({ length: 3000 }, (_, number) => number)
-    expect(await Promise.all(numbers.map((number) => calls.sum(number, 1)))).toEqual(numbers.map((number) => number + 1))
+    expect(await Promise.all(numbers.map((number) => calls.sum(number, 1)))).toEqual(
+      numbers.map((number) => number + 1),
+    )
   })
 
   it('carry arguments and answers that are many times as long as the lanes, both ways at once', async () => {
     const text = 'lane '.repeat(40_000)
-    const [echoed, ...all] = await Promise.all([calls.echo(text), ...[700_000, 10, 200_000].map((bytes) => calls.bytes(bytes))])
+    const [echoed, ...all] = await Promise.all([
+      calls.echo(text),
+      ...[700_000, 10, 200_000].map((bytes) => calls.bytes(bytes)),
+    ])
     expect(echoed).toBe(text)
     expect(all.map((bytes) => bytes.length)).toEqual([700_000, 10, 200_000])
     expect(all[2].every((byte) => byte === (200_000 & 0xff))).toBe(true)

@@ -150,7 +150,15 @@ class Stepper {
 /** Visits every state. Throws the first failure, with the steps that lead to it. Returns how many states there are. */
 export function explore(exploration: Exploration): number {
   const seen = new Set<string>()
-  const first: SideState = { record: [], pending: new Map(), sleepsOn: undefined, hasTimeout: false, isWoken: false, hasEnded: false, result: undefined }
+  const first: SideState = {
+    record: [],
+    pending: new Map(),
+    sleepsOn: undefined,
+    hasTimeout: false,
+    isWoken: false,
+    hasEnded: false,
+    result: undefined,
+  }
   const start: State = { ...copyMemory(exploration), sides: exploration.sides.map(() => first), path: undefined }
   const stack = [start]
   const restore = install()
@@ -204,7 +212,12 @@ function step(exploration: Exploration, state: State, index: number, resumed: st
   side.record = [...side.record]
   if (resumed !== undefined) side.sleepsOn = undefined
   side.isWoken = false
-  const stepper = new Stepper(exploration, side, sides.filter((other) => other !== side), resumed)
+  const stepper = new Stepper(
+    exploration,
+    side,
+    sides.filter((other) => other !== side),
+    resumed,
+  )
   current = stepper
   let failure: unknown
   try {
@@ -250,7 +263,9 @@ function install(): () => void {
   for (const name of Object.keys(real)) {
     if (name === 'isLockFree' || name === 'waitAsync') continue
     const stepped = (array: Int32Array, index: number, ...values: unknown[]): unknown =>
-      current === undefined ? (real[name] as (...all: unknown[]) => unknown)(array, index, ...values) : current.atomic(name, array, index, values)
+      current === undefined
+        ? (real[name] as (...all: unknown[]) => unknown)(array, index, ...values)
+        : current.atomic(name, array, index, values)
     Object.assign(Atomics, { [name]: stepped })
   }
   return () => Object.assign(Atomics, real)

@@ -1,7 +1,7 @@
+import { ring, sleepUntilRung } from '#actors/lane/doorbell.js'
 import { LaneReader } from '#actors/lane/lane-reader.js'
 import { LaneWriter } from '#actors/lane/lane-writer.js'
 import { AtomicWords } from '#actors/lane/layout.js'
-import { ring, sleepUntilRung } from '#actors/lane/doorbell.js'
 import { MESSAGE_FRAMING } from '#actors/message/message-lane.js'
 import { seededNumbers } from './seeded.js'
 
@@ -52,9 +52,12 @@ export function writeEntry(region, at, bytes, seed, number) {
 export function checkEntry(region, at, bytes, seed, number) {
   const { u32 } = region
   const word = at >>> 2
-  let isSound = u32[word] === bytes && u32[word + 1] === KIND && u32[word + 2] === number >>> 0 && u32[word + 3] === seed
-  for (let index = 4; isSound && index < bytes >>> 2; index++) isSound = u32[word + index] === wordOf(seed, number, index)
-  if (!isSound) throw new Error(`entry ${number} of seed ${seed} at ${at} is not what was sent: ${u32.slice(word, word + 4)}`)
+  let isSound =
+    u32[word] === bytes && u32[word + 1] === KIND && u32[word + 2] === number >>> 0 && u32[word + 3] === seed
+  for (let index = 4; isSound && index < bytes >>> 2; index++)
+    isSound = u32[word + index] === wordOf(seed, number, index)
+  if (!isSound)
+    throw new Error(`entry ${number} of seed ${seed} at ${at} is not what was sent: ${u32.slice(word, word + 4)}`)
 }
 
 /** Sends entries from number 0 to `count` - 1; blocks where the lane is full. @param {Traffic} traffic @param {number} count */

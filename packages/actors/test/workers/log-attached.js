@@ -4,12 +4,14 @@ import { Walrus, WalrusError } from '#actors/index.js'
 // Takes part in a log as it is told by messages: attached by `handle`, or as the opener of `directory`.
 /** @typedef {{ do: string, topic: string, options?: object, count?: number }} Order */
 
-const { handle, directory, name, once } = workerData
+const { handle, directory, name, forgets } = workerData
 const walrus = handle ? await Walrus.attach(handle) : await Walrus.open(directory, { durability: 'os' })
 /** @type {(answer: unknown) => void} */
 const say = (answer) => parentPort?.postMessage(answer)
 if (!handle) say(walrus.handle())
-if (once) {
+if (forgets) {
+  // Attached many times over, and never closed.
+  for (let times = 1; times < forgets; times++) await Walrus.attach(handle)
   const producer = (await walrus.topic('t')).producer()
   await producer.append(`${name}:0`)
 } else {

@@ -70,8 +70,10 @@ function note(kind, file, failed) {
 /** @param {OpenFile} inner @param {string} file @returns {OpenFile} */
 function faultyFile(inner, file) {
   return {
-    read: (target, offset, length, position) => faulty('look', file, () => inner.read(target, offset, length, position)),
-    write: (source, offset, length, position) => faulty('write', file, () => inner.write(source, offset, length, position)),
+    read: (target, offset, length, position) =>
+      faulty('look', file, () => inner.read(target, offset, length, position)),
+    write: (source, offset, length, position) =>
+      faulty('write', file, () => inner.write(source, offset, length, position)),
     writeMany: (views, position) => faulty('write', file, () => inner.writeMany(views, position)),
     sync: () => faulty('sync', file, () => inner.sync()),
     truncate: (length) => faulty('truncate', file, () => inner.truncate(length)),
@@ -84,7 +86,11 @@ function faultyFile(inner, file) {
 export default function makeFileSystem() {
   const inner = new NodeFileSystem()
   return {
-    open: (file, mode) => faultyFile(faulty(mode === 'create' ? 'create' : 'look', file, () => inner.open(file, mode)), file),
+    open: (file, mode) =>
+      faultyFile(
+        faulty(mode === 'create' ? 'create' : 'look', file, () => inner.open(file, mode)),
+        file,
+      ),
     list: (directory) => faulty('look', directory, () => inner.list(directory)),
     makeDirectory: (directory) => inner.makeDirectory(directory),
     syncDirectory: (directory) => faulty('syncDirectory', directory, () => inner.syncDirectory(directory)),

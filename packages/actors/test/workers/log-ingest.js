@@ -22,7 +22,16 @@ async function ingest(durability, number) {
     const said = []
     for (const [at, append] of appends) said.push({ ...(await append), index: at })
     for (const [by, ack] of (await batch).entries()) said.push({ ...ack, index: first + by })
-    process.send?.(said.map(({ partition, offset, index: at }) => ({ topic: durability, run, producer: number, partition, offset, index: at })))
+    process.send?.(
+      said.map(({ partition, offset, index: at }) => ({
+        topic: durability,
+        run,
+        producer: number,
+        partition,
+        offset,
+        index: at,
+      })),
+    )
   }
 }
 

@@ -1,9 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { WalrusError } from '@walrus-log/core'
 import { EventedDoorbell } from '#actors/lane/doorbell.js'
 import { CLIENT_DOORBELL_AT, clientAt, HOST_CLIENT } from '#actors/memory/layout.js'
 import { SharedMemory } from '#actors/memory/shared-memory.js'
 import { answerClient } from '#actors/message/control-channel.js'
-import { WalrusError } from '@walrus-log/core'
 
 // Answers calls over lanes, until the thread is ended.
 const { buffers, client } = workerData

@@ -3,7 +3,10 @@ import { PARTITION_WRITTEN_AT, PARTITION_WRITTEN_SELECT_AT, partitionAt } from '
 import { SharedMemory } from '#actors/memory/shared-memory.js'
 
 // Moves a point as fast as it can, until it has been told to stop; its three parts belong together.
-const { buffers, slot, stop, movesMin } = workerData
+const { buffers, slot, stop, movesMin } =
+  /** @type {{ buffers: import('#actors/memory/shared-memory.js').SharedBuffers, slot: number, stop: Int32Array, movesMin: number }} */ (
+    workerData
+  )
 const memory = new SharedMemory(buffers)
 const at = partitionAt(slot)
 let moves = 0

@@ -9,6 +9,6 @@ export function seededNumbers(seed) {
     state = (state + 0x6d2b79f5) | 0
     let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return (((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296) * below >>> 0
+    return ((((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296) * below) >>> 0
   }
 }
