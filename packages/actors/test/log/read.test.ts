@@ -160,7 +160,6 @@ describe('a following read', () => {
 
   test('ends with CLOSED when the log is closed under it, and with UNKNOWN_TOPIC when its topic is deleted', async () => {
     const walrus = await openLog()
-    const kept = readAll(await topicWith(walrus, 1), { follow: true })
     const doomed = await walrus.topic<string>('doomed', { codec: 'utf8' })
     await doomed.producer().append('x')
     const abort = new AbortController()

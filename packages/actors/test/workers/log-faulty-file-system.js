@@ -53,6 +53,7 @@ function hit(kind, file) {
     case 4:
       return process.exit(1)
     case 5: {
+      /** @type {unknown[]} */
       const kept = []
       for (;;) kept.push(Array.from({ length: 1000 }, () => ({ kept })))
     }

@@ -14,7 +14,10 @@ async function ingest(durability, number) {
     const value = (by) => `${run} ${number} ${index + by} ${'x'.repeat(((index + by) * 13) % 700)}`
     /** @type {[number, Promise<import('#actors/index.js').Ack>][]} */
     const appends = []
-    for (let count = index % 7; count >= 0; count--) appends.push([index, producer.append(value(0))]), index++
+    for (let count = index % 7; count >= 0; count--) {
+      appends.push([index, producer.append(value(0))])
+      index++
+    }
     const first = index
     const batch = producer.appendBatch([value(0), value(1), value(2)])
     index += 3
