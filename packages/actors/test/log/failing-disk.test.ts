@@ -30,12 +30,9 @@ async function work(topic: Topic<string>, rounds = 5): Promise<Outcome> {
       const single = producer.append(name(0))
       const batch = producer.appendBatch([name(1), name(2)])
       await single.then(({ offset }) => outcome.kept.set(offset, name(0)), refused)
-      await batch.then(
-        (acks) => {
-          for (const [index, { offset }] of acks.entries()) outcome.kept.set(offset, name(index + 1))
-        },
-        refused,
-      )
+      await batch.then((acks) => {
+        for (const [index, { offset }] of acks.entries()) outcome.kept.set(offset, name(index + 1))
+      }, refused)
     }
     await producer.close().catch(refused)
   })
