@@ -265,9 +265,14 @@ export class PartitionWriter {
 
   #moveWritten(): void {
     const log = this.#log
-    if (log === undefined) return
     const { memory } = this.#context
     const selectAt = this.#at + PARTITION_WRITTEN_SELECT_AT
+    if (log === undefined) {
+      // What could not be cut is refused all the same: the sync thread, which looks at any time, must not find it here.
+      const { baseOffset, position, offset } = this.#durable
+      memory.writePoint(selectAt, this.#at + PARTITION_WRITTEN_AT, baseOffset, position, offset)
+      return
+    }
     memory.writePoint(
       selectAt,
       this.#at + PARTITION_WRITTEN_AT,

@@ -11,7 +11,7 @@ import {
   segmentFileName,
   systemErrorCode,
 } from '@walrus-log/core'
-import { notifyAll, ring, sleepUntilRung } from '../lane/doorbell.js'
+import { blockWhile, notifyAll, ring, sleepUntilRung } from '../lane/doorbell.js'
 import {
   COUNTER_SYNCS,
   PARTITION_CUT_WANTED_AT,
@@ -39,6 +39,9 @@ import { acknowledge, LaneTable, snapshotLanes, type WrittenSnapshot } from './s
 /** A full segment of a topic that asks for no sync is sealed this long after it was rolled: by then the system has
  *  written most of it back by itself, and syncing it does not compete with the ingest. */
 const SEAL_DELAY_MS = 10_000
+
+/** How often a failure that waits for the writer looks whether the writer has handed the partition over instead. */
+const HELD_LOOK_MS = 10
 
 interface WatchedPartition {
   slot: number
@@ -227,8 +230,15 @@ export class SyncLoop {
       action()
     } catch (error) {
       const { words } = this.#memory
-      const stateAt = partitionAt(partition.slot) + PARTITION_SYNC_STATE_AT
-      if (Atomics.compareExchange(words, stateAt, SYNC_IDLE, SYNC_HELD) === SYNC_IDLE) this.#fail(partition, error)
+      const at = partitionAt(partition.slot)
+      const stateAt = at + PARTITION_SYNC_STATE_AT
+      while (Atomics.compareExchange(words, stateAt, SYNC_IDLE, SYNC_HELD) !== SYNC_IDLE) {
+        // Held in the writer's name: it has given the state to this thread, which has not come to it.
+        if (Atomics.exchange(words, at + PARTITION_SYNC_WANTED_AT, 0) === 1) break
+        if (Atomics.load(words, stateAt) === SYNC_FAILED) return
+        blockWhile(words, stateAt, SYNC_HELD, HELD_LOOK_MS)
+      }
+      this.#fail(partition, error)
     }
   }
 

@@ -103,6 +103,11 @@ describe('nothing is acknowledged falsely, and nothing that was refused is found
     expect(outcomes.length).toBeGreaterThan(10)
   })
 
+  test('fails at any sync of a schedule, which nobody waits for', async () => {
+    const outcomes = await failInTurn({ action: 'EIO', kinds: ['sync'] }, { durability: { everyMs: 1 } })
+    expect(outcomes.length).toBeGreaterThan(1)
+  })
+
   test('is full for some calls in a row, and cannot even be cut meanwhile', async () => {
     for (const times of [2, 5]) {
       const outcomes = await failInTurn(
@@ -133,6 +138,31 @@ describe('nothing is acknowledged falsely, and nothing that was refused is found
       for (const cause of causesOf(outcomes)) expect(cause).toBe('EIO')
       expect(outcomes.length).toBeGreaterThan(1)
     })
+  }
+})
+
+test('a writer that dies while it deals with a failed sync leaves nothing of what was in doubt', async () => {
+  for (const at of [2, 5]) {
+    for (let thenDieAt = 1; ; ) {
+      const directory = temporaryDirectory()
+      const walrus = await openFaulty(directory)
+      const done: Outcome[] = []
+      let isOver = false
+      for (let deaths = 0; deaths < 5 && !isOver; deaths++, thenDieAt += 2) {
+        const topic = await walrus.topic<string>(`t${deaths}`, { codec: 'utf8', segmentBytes: 4096 })
+        faults.inject({ action: 'EIO', kinds: ['sync'], at, thenDieAt })
+        const outcome = await work(topic, 4)
+        isOver = faults.fired < 2
+        faults.heal()
+        await expectKept(topic, outcome)
+        done.push(outcome)
+      }
+      await walrus.close()
+      const again = await openLog(directory, { writerThreadsMax: 1 })
+      for (const [index, outcome] of done.entries()) await expectKept(await again.topic<string>(`t${index}`), outcome)
+      await again.close()
+      if (isOver || thenDieAt > 30) break
+    }
   }
 })
 

@@ -4,7 +4,7 @@ import { workerUrl } from './fixture.js'
 
 // The steering side of `workers/log-faulty-file-system.js`.
 
-const [ACTION, ROLES, KINDS, LEFT, TIMES, WHEN, GATE, BLOCKED, COUNT, FIRED, LOG_LENGTH, CODE] = Array(12).keys()
+const [ACTION, ROLES, KINDS, LEFT, TIMES, WHEN, GATE, BLOCKED, COUNT, FIRED, LOG_LENGTH, CODE, THEN] = Array(13).keys()
 const LOG_AT = 16
 const LOG_NUMBERS = 4
 const LOG_CALLS_MAX = 16_384
@@ -25,6 +25,8 @@ export interface Fault {
   when?: 'before' | 'after'
   kinds?: readonly CallKind[]
   roles?: readonly (keyof typeof ROLE_BITS)[]
+  /** After a failure of the disk, the writer dies before this one of its next calls of any kind, counted from 1. */
+  thenDieAt?: number
 }
 
 export interface LoggedCall {
@@ -57,11 +59,12 @@ export class Faults {
     this.#words[LOG_LENGTH] = 0
   }
 
-  inject({ action, at, times = 1, when = 'before', kinds, roles }: Fault): void {
+  inject({ action, at, times = 1, when = 'before', kinds, roles, thenDieAt = 0 }: Fault): void {
     this.count(kinds, roles)
     this.#words[LEFT] = at
     this.#words[TIMES] = times
     this.#words[WHEN] = when === 'before' ? 0 : 1
+    this.#words[THEN] = thenDieAt
     this.#words[CODE] = action === 'EIO' ? 2 : action === 'ENOSPC' ? 1 : 0
     Atomics.store(this.#words, ACTION, ACTIONS[action])
   }

@@ -10,7 +10,7 @@ import { NodeFileSystem } from '@walrus-log/core'
 
 const buffer = /** @type {SharedArrayBuffer | undefined} */ (getEnvironmentData('walrus-test-faults'))
 const words = new Int32Array(buffer ?? new ArrayBuffer(64))
-const [ACTION, ROLES, KINDS, LEFT, TIMES, WHEN, GATE, BLOCKED, COUNT, FIRED, LOG_LENGTH, CODE] = Array(12).keys()
+const [ACTION, ROLES, KINDS, LEFT, TIMES, WHEN, GATE, BLOCKED, COUNT, FIRED, LOG_LENGTH, CODE, THEN] = Array(13).keys()
 const LOG_AT = 16
 const LOG_NUMBERS = 4
 
@@ -47,6 +47,11 @@ function hit(kind, file) {
     case 1:
       throw new Error('a bug in the file system')
     case 2:
+      if (words[THEN] > 0) {
+        // The writer is then to die at one of the next calls, in the middle of what it does about the failure.
+        words.set([4, 1, 255, words[THEN], 1, 0])
+        words[THEN] = 0
+      }
       throw Object.assign(new Error('the disk failed'), { code: CODES[words[CODE]] })
     case 3:
       return process.exit(0)
