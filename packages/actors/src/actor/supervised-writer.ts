@@ -189,7 +189,10 @@ export class SupervisedWriter {
   #restart(): void {
     if (this.#hasStopped) return this.#finish()
     const { words } = this.#options.memory
-    for (const slot of this.assignments.keys()) {
+    // Also what the dead writer was about to open: it may have held the sync state already.
+    const opening: number[] = []
+    for (const { request } of this.#pending.values()) if (request.type === 'open') opening.push(request.assignment.slot)
+    for (const slot of [...this.assignments.keys(), ...opening]) {
       Atomics.store(words, partitionAt(slot) + PARTITION_SYNC_WANTED_AT, 0)
       Atomics.store(words, partitionAt(slot) + PARTITION_SYNC_STATE_AT, SYNC_IDLE)
     }

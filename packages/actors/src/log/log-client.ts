@@ -130,11 +130,13 @@ export class LogClient {
     this.requireOpen()
     const { memory } = this
     const { words } = memory
-    const lane = claim(words, LANES_MAX, laneAt, LANE_STATE_AT, LANE_FREE, LANE_CLAIMED)
+    const lane = claimLane(words, place.writer, place.slot)
     if (lane < 0)
       throw new WalrusError('MAILBOX_FULL', `all ${LANES_MAX} lanes are taken; close producers that are not used`)
     const at = laneAt(lane)
-    words[at + LANE_LIFE_AT]++
+    words[at + LANE_WRITER_AT] = place.writer
+    words[at + LANE_PARTITION_AT] = place.slot
+    Atomics.add(words, at + LANE_LIFE_AT, 1)
     let ringBytes = LANE_RING_BYTES_MIN
     const bytesMax = Math.min(memory.chunks.free() / LANE_FREE_SHARE, LANE_RING_BYTES_MAX)
     while (ringBytes * 2 <= bytesMax) ringBytes *= 2
@@ -150,8 +152,6 @@ export class LogClient {
     }
     // Positions and counts go on from the slot's former life, in which all was settled: whoever still holds a count of
     // it finds nothing to do.
-    words[at + LANE_WRITER_AT] = place.writer
-    words[at + LANE_PARTITION_AT] = place.slot
     words[at + LANE_CLIENT_AT] = this.client
     words[at + LANE_RING_AT] = ringAt
     words[at + LANE_RING_BYTES_AT] = ringBytes
@@ -229,6 +229,28 @@ function claim(
     if (Atomics.load(words, word) === free && Atomics.compareExchange(words, word, free, claimed) === free) return index
   }
   return -1
+}
+
+/**
+ * Takes a lane's slot: one that never lived, or one whose lives all led to this partition and this writer. A slot is
+ * never taken to another partition, so that a ready bit, a count or a store that comes late from a former life means the
+ * same partition, in the hands of the same writer, and does no harm.
+ */
+function claimLane(words: Int32Array, writer: number, slot: number): number {
+  for (let lane = 0; lane < LANES_MAX; lane++) {
+    const at = laneAt(lane)
+    if (Atomics.load(words, at + LANE_STATE_AT) !== LANE_FREE || !leadsTo(words, at, writer, slot)) continue
+    if (Atomics.compareExchange(words, at + LANE_STATE_AT, LANE_FREE, LANE_CLAIMED) !== LANE_FREE) continue
+    // Somebody may have taken it for the first time, and given it back, since it was looked at.
+    if (leadsTo(words, at, writer, slot)) return lane
+    Atomics.store(words, at + LANE_STATE_AT, LANE_FREE)
+  }
+  return -1
+}
+
+function leadsTo(words: Int32Array, at: number, writer: number, slot: number): boolean {
+  if (Atomics.load(words, at + LANE_LIFE_AT) === 0) return true
+  return words[at + LANE_WRITER_AT] === writer && words[at + LANE_PARTITION_AT] === slot
 }
 
 /** A random number that names a producer: 48 bits, so that two in a log's life hardly meet. */

@@ -397,11 +397,12 @@ export class PartitionWriter {
     const { memory, fs } = this.#context
     const log = this.#log
     this.#log = undefined
+    let isCut = false
     try {
       log?.abandon()
       cutPartition(fs, this.assignment.directory, this.#durable, Date.now())
       this.#log = this.#openLog(undefined)
-      Atomics.store(memory.words, this.#at + PARTITION_CUT_WANTED_AT, 0)
+      isCut = true
     } catch {
       // `#failure` says what began it.
     }
@@ -410,6 +411,8 @@ export class PartitionWriter {
     this.unsyncedBytes = 0
     this.#moveWritten()
     this.#context.onPoisoned(this.assignment)
+    // Last: a successor that finds it set cuts again, and one that does not finds the written point within the file.
+    if (isCut) Atomics.store(memory.words, this.#at + PARTITION_CUT_WANTED_AT, 0)
   }
 
   /**

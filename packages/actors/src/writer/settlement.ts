@@ -10,6 +10,7 @@ import {
   LANE_ACKS_AT,
   LANE_ACKS_COUNT_AT,
   LANE_CLIENT_AT,
+  LANE_FREE,
   LANE_LIFE_AT,
   LANE_OPEN,
   LANE_PARTITION_AT,
@@ -66,11 +67,11 @@ export function openLanes(memory: SharedMemory, writer: number): number[] {
   const lanes: number[] = []
   for (let lane = 0; lane < LANES_MAX; lane++) {
     const at = laneAt(lane)
-    // Lanes are taken from the lowest number on, and a number that never lived has none behind it.
-    if (memory.words[at + LANE_LIFE_AT] === 0) break
-    if (Atomics.load(memory.words, at + LANE_STATE_AT) === LANE_OPEN && memory.words[at + LANE_WRITER_AT] === writer) {
-      lanes.push(lane)
-    }
+    const state = Atomics.load(memory.words, at + LANE_STATE_AT)
+    // Slots that never lived are taken from the lowest number on: behind one that is free and never lived there is none.
+    // One that is just being taken for the first time has no life yet either, and may have others behind it.
+    if (state === LANE_FREE && Atomics.load(memory.words, at + LANE_LIFE_AT) === 0) break
+    if (state === LANE_OPEN && memory.words[at + LANE_WRITER_AT] === writer) lanes.push(lane)
   }
   return lanes
 }

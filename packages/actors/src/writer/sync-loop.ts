@@ -84,7 +84,11 @@ export class SyncLoop {
     for (;;) {
       this.#receive()
       let didWork = false
-      for (const partition of this.#partitions.values()) if (this.#serve(partition)) didWork = true
+      // By slot: a message may replace a partition's object while another one is served.
+      for (const slot of [...this.#partitions.keys()]) {
+        const partition = this.#partitions.get(slot)
+        if (partition !== undefined && this.#serve(partition)) didWork = true
+      }
       if (this.#isStopping && !didWork) break
       if (didWork) continue
       const hasWork = (): boolean => this.#hasWork()
@@ -167,14 +171,16 @@ export class SyncLoop {
   }
 
   /** Syncs and acknowledges in the name of the writer, who gave the sync state away, until there is nothing new. */
-  #syncHeld(partition: WatchedPartition): void {
+  #syncHeld(watched: WatchedPartition): void {
     const { words } = this.#memory
+    let partition = watched
     const stateAt = partitionAt(partition.slot) + PARTITION_SYNC_STATE_AT
     for (;;) {
       const snapshot = snapshotLanes(this.#memory, this.#lanes.of(partition.slot))
       const point = this.#written(partition.slot)
       // A segment's end is told before the point moves beyond it.
       this.#receive()
+      partition = this.#partitions.get(partition.slot) ?? partition
       try {
         this.#sync(partition, point)
       } catch (error) {
