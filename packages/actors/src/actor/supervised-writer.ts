@@ -14,6 +14,7 @@ import {
   LANE_TAIL_AT,
   LANE_WRITTEN_AT,
   laneAt,
+  PARTITION_SYNC_BUSY_AT,
   PARTITION_SYNC_STATE_AT,
   PARTITION_SYNC_WANTED_AT,
   partitionAt,
@@ -194,6 +195,7 @@ export class SupervisedWriter {
     for (const { request } of this.#pending.values()) if (request.type === 'open') opening.push(request.assignment.slot)
     for (const slot of [...this.assignments.keys(), ...opening]) {
       Atomics.store(words, partitionAt(slot) + PARTITION_SYNC_WANTED_AT, 0)
+      Atomics.store(words, partitionAt(slot) + PARTITION_SYNC_BUSY_AT, 0)
       Atomics.store(words, partitionAt(slot) + PARTITION_SYNC_STATE_AT, SYNC_IDLE)
     }
     this.#threads = this.#start([...this.assignments.values()])

@@ -102,6 +102,9 @@ export const PARTITION_SYNC_WANTED_AT = 2
 /** 1: a write or sync failed, and the files may still hold what was refused for it. Set by whoever holds the sync state,
  *  before anything else is done about the failure; taken back by the writer when the files are cut. */
 export const PARTITION_CUT_WANTED_AT = 3
+/** 1: the sync thread works on the partition's files without the sync state (a scheduled sync, a late seal). Set by it
+ *  before it looks at `PARTITION_CUT_WANTED_AT`; the writer, which sets that first, waits until this is 0 to cut. */
+export const PARTITION_SYNC_BUSY_AT = 4
 /** Which of the two copies of the written point is valid. Written by the writer. */
 export const PARTITION_WRITTEN_SELECT_AT = LINE_WORDS
 /** Two copies of (segment base, byte position, offset), each 64 bits: all bytes before that point are written. */

@@ -30,6 +30,7 @@ import {
   PARTITION_EPOCH_AT,
   PARTITION_FIRST_OFFSET_AT,
   PARTITION_SEALED_AT,
+  PARTITION_SYNC_BUSY_AT,
   PARTITION_SYNC_ERROR_AT,
   PARTITION_SYNC_STATE_AT,
   PARTITION_WRITTEN_AT,
@@ -398,6 +399,8 @@ export class PartitionWriter {
     const log = this.#log
     this.#log = undefined
     let isCut = false
+    const busyAt = this.#at + PARTITION_SYNC_BUSY_AT
+    while (Atomics.load(memory.words, busyAt) === 1) blockWhile(memory.words, busyAt, 1)
     try {
       log?.abandon()
       cutPartition(fs, this.assignment.directory, this.#durable, Date.now())

@@ -16,6 +16,7 @@ import {
   COUNTER_SYNCS,
   PARTITION_CUT_WANTED_AT,
   PARTITION_SEALED_AT,
+  PARTITION_SYNC_BUSY_AT,
   PARTITION_SYNC_ERROR_AT,
   PARTITION_SYNC_STATE_AT,
   PARTITION_SYNC_WANTED_AT,
@@ -39,6 +40,9 @@ import { acknowledge, LaneTable, snapshotLanes, type WrittenSnapshot } from './s
 /** A full segment of a topic that asks for no sync is sealed this long after it was rolled: by then the system has
  *  written most of it back by itself, and syncing it does not compete with the ingest. */
 const SEAL_DELAY_MS = 10_000
+
+/** A seal that came in the way of a cut is looked at again after this long. */
+const SEAL_AGAIN_MS = 100
 
 /** How often a failure that waits for the writer looks whether the writer has handed the partition over instead. */
 const HELD_LOOK_MS = 10
@@ -160,12 +164,12 @@ export class SyncLoop {
       partition.dueMs = nowMs + partition.everyMs
       const point = this.#written(partition.slot)
       if (point.offset === partition.offsetSynced) return false
-      this.#guarded(partition, () => this.#sync(partition, point))
-      return true
+      return this.#guarded(partition, () => this.#sync(partition, point))
     }
     if (partition.rolled.length > 0 && (this.#isStopping || nowMs >= partition.rolled[0].dueMs)) {
-      this.#guarded(partition, () => this.#sealOne(partition))
-      return true
+      const [next] = partition.rolled
+      if (this.#guarded(partition, () => this.#sealOne(partition))) return true
+      next.dueMs = nowMs + SEAL_AGAIN_MS
     }
     return false
   }
@@ -230,22 +234,38 @@ export class SyncLoop {
     Atomics.add(this.#memory.words, partitionAt(partition.slot) + PARTITION_SEALED_AT, 1)
   }
 
-  /** Runs what syncs outside an acknowledgement; a failure poisons the segment all the same. */
-  #guarded(partition: WatchedPartition, action: () => void): void {
+  /**
+   * Runs what syncs outside an acknowledgement, and without the sync state, unless the writer is about to cut the same
+   * files. A failure poisons the segment all the same. Returns whether it was run.
+   */
+  #guarded(partition: WatchedPartition, action: () => void): boolean {
+    const { words } = this.#memory
+    const at = partitionAt(partition.slot)
+    Atomics.store(words, at + PARTITION_SYNC_BUSY_AT, 1)
+    // The writer says `watch` anew before it takes its word of the cut back: what was rolled before it is forgotten.
+    const isCutWanted = Atomics.load(words, at + PARTITION_CUT_WANTED_AT) === 1
+    this.#receive()
+    const isRunning = !isCutWanted && this.#partitions.get(partition.slot) === partition
+    let failure: { error: unknown } | undefined
     try {
-      action()
+      if (isRunning) action()
     } catch (error) {
-      const { words } = this.#memory
-      const at = partitionAt(partition.slot)
+      failure = { error }
+    }
+    // Given back before the state is waited for: the writer may hold that one and wait for this.
+    Atomics.store(words, at + PARTITION_SYNC_BUSY_AT, 0)
+    notifyAll(words, at + PARTITION_SYNC_BUSY_AT)
+    if (failure !== undefined) {
       const stateAt = at + PARTITION_SYNC_STATE_AT
       while (Atomics.compareExchange(words, stateAt, SYNC_IDLE, SYNC_HELD) !== SYNC_IDLE) {
         // Held in the writer's name: it has given the state to this thread, which has not come to it.
         if (Atomics.exchange(words, at + PARTITION_SYNC_WANTED_AT, 0) === 1) break
-        if (Atomics.load(words, stateAt) === SYNC_FAILED) return
+        if (Atomics.load(words, stateAt) === SYNC_FAILED) return isRunning
         blockWhile(words, stateAt, SYNC_HELD, HELD_LOOK_MS)
       }
-      this.#fail(partition, error)
+      this.#fail(partition, failure.error)
     }
+    return isRunning
   }
 
   /** Leaves the partition to the writer, which refuses what is not acknowledged. A failed sync is never tried again. */

@@ -23,7 +23,11 @@ const role = data?.resume !== undefined ? 1 : data?.sync !== undefined ? 2 : 4
 /** @template Result @param {string} name @param {string} file @param {() => Result} call @returns {Result} */
 function faulty(name, file, call) {
   const kind = KIND_NAMES.indexOf(name)
-  if ((words[ROLES] & role) === 0 || (words[KINDS] & (1 << kind)) === 0) return call()
+  if ((words[ROLES] & role) === 0 || (words[KINDS] & (1 << kind)) === 0) {
+    const result = call()
+    if (name !== 'look' && role !== 4) note(kind, file, 0)
+    return result
+  }
   while (Atomics.load(words, GATE) === 1) {
     Atomics.add(words, BLOCKED, 1)
     Atomics.notify(words, BLOCKED)
