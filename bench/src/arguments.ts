@@ -24,7 +24,7 @@ Measures the log against baselines in the same interleaved rounds, and prints th
   --only NAME...    only these cases (see --list)
   --rounds N        rounds a case (5; with --quick 3)
   --scale X         multiplies the amount of data (1; with --quick 0.3)
-  --quick           everything in about three minutes; wider spreads
+  --quick           everything in under three minutes; shorter runs, wider spreads
   --patience S      spend up to S seconds on waiting until others leave the machine alone, and on measuring again what
                     they disturbed (0)
   --dir PATH        measure on this directory's file system; a new directory is made in it and deleted afterwards

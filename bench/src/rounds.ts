@@ -14,7 +14,7 @@ export interface Member {
 }
 
 /** More than this is not warmed: a run that writes more has paid for its memory in its first part. */
-const WARM_BYTES_MAX = 1024 ** 3
+const WARM_BYTES_MAX = 1.75 * 1024 ** 3
 /** Beside what a run writes: the pages of its threads, its lanes, its warm-up. */
 const WARM_EXTRA_BYTES = 128 * 1024 * 1024
 

@@ -14,7 +14,7 @@ const RECORD_BYTES = 727
 /** Finest that the histogram has: a timer that is to fire every millisecond, and how late it is. */
 const RESOLUTION_MS = 1
 const WINDOW_MS = 2_000
-const WARM_UP_RECORDS = 50_000
+const WARM_UP_RECORDS = 300_000
 /** Batches of the producer that is never busy at the same time as its writer: some 64 KiB each. */
 const BATCH_RECORDS = 90
 
@@ -151,7 +151,7 @@ async function runEventLoop(settings: Settings): Promise<Figure[]> {
   const busy =
     cores > 2
       ? 'a producer and its writer at full speed'
-      : 'a producer that awaits each batch: it and its writer are busy in turn'
+      : 'a producer that awaits every 64 KiB: it and its writer are busy in turn'
   return [
     figure('event-loop/ingest-os', OS, 2, 'the main thread sends as fast as it can'),
     figure('event-loop/ingest-disk', DISK, 3, 'the main thread sends as fast as it can'),

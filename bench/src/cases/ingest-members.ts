@@ -7,7 +7,8 @@ import { type Produce, produce } from '../workers/produce.js'
 
 // The sides of the ingest cases. All are measured in payload bytes a second, so that any two can be compared.
 
-const WARM_UP_BYTES = 32 * 1024 * 1024
+/** The compiler's threads are busy for the first few hundred MB, and on a small machine they take a core from the log. */
+const WARM_UP_BYTES = 256 * 1024 * 1024
 
 export interface Ingest {
   durability: Durability
@@ -29,7 +30,7 @@ export function ingestMember(settings: Settings, name: string, ingest: Ingest): 
   }
   return {
     name,
-    warmBytes: recordBytes * count,
+    warmBytes: recordBytes * (count + warmUp.count),
     run: (directory) =>
       withFreshLog(settings, directory, { durability }, async (walrus) => {
         let seconds: number

@@ -17,7 +17,7 @@ const MAIN = 'walrus, main thread'
 
 async function runOs727(settings: Settings): Promise<Figure[]> {
   const recordBytes = RECORD_BYTES
-  const count = scaled(settings, 850_000)
+  const count = scaled(settings, 1_650_000)
   const ingest = { durability: 'os', recordBytes, count } as const
   const samples = await runRounds(settings, 'os-727', [
     bareWritesMember(settings, BARE, { recordBytes, bytes: recordBytes * count, chunkBytes: MIB, sync: false }),
@@ -56,7 +56,7 @@ async function runOs100(settings: Settings): Promise<Figure[]> {
     ingestMember(settings, BLOCKING, {
       durability: 'os',
       recordBytes,
-      count: scaled(settings, 5_000_000),
+      count: scaled(settings, 10_000_000),
       from: 'worker, blocking',
     }),
   ])
@@ -77,7 +77,7 @@ const SYNC_BARE = '8 MiB pwrite + fdatasync'
 
 async function runDisk727(settings: Settings): Promise<Figure[]> {
   const recordBytes = RECORD_BYTES
-  const count = scaled(settings, 850_000)
+  const count = scaled(settings, 1_650_000)
   const samples = await runRounds(settings, 'disk-727', [
     recordWritesMember(settings, SYNC_EACH, { recordBytes, count: scaled(settings, 3_000), sync: true }),
     bareWritesMember(settings, SYNC_BARE, { recordBytes, bytes: recordBytes * count, chunkBytes: 8 * MIB, sync: true }),

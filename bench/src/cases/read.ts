@@ -20,7 +20,7 @@ const AHEAD_MAIN = 'walrus, main thread, read ahead'
 const AHEAD_WORKER = 'walrus, worker, read ahead'
 
 async function runRead(settings: Settings): Promise<Figure[]> {
-  const count = scaled(settings, 800_000)
+  const count = scaled(settings, 1_600_000)
   const directory = join(settings.directory, 'read')
   const samples = await withFreshLog(settings, directory, { durability: 'os' }, async (walrus) => {
     await produce(walrus, { topic: TOPIC, recordBytes: RECORD_BYTES, count, wait: 'await' })

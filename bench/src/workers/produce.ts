@@ -53,18 +53,26 @@ export interface ProduceInLockstep {
   seconds: number
 }
 
-/** Appends batch after batch, each when the one before is acknowledged: this thread and the writer's are busy in turn,
- *  never both. Returns how many records that were. */
+/**
+ * Sends some records, waits until they are acknowledged, and so on: this thread and the writer's are busy in turn. Not with
+ * `appendBatch`, which makes memory for each batch: the collector's helper threads would be busy too. Returns how many
+ * records that were.
+ */
 export async function produceInLockstep(input: ProduceInLockstep): Promise<number> {
   const { handle, topic, recordBytes, batchRecords, seconds } = input
   const walrus = await Walrus.attach(handle)
   const log: Topic<Uint8Array> = await walrus.topic(topic)
   const producer = log.producer()
   const values = makeValues(recordBytes)
-  const batch = Array.from({ length: batchRecords }, (_, index) => values[index % values.length])
+  const mask = values.length - 1
   const endMs = performance.now() + seconds * 1000
   let count = 0
-  for (; performance.now() < endMs; count += batchRecords) await producer.appendBatch(batch)
+  while (performance.now() < endMs) {
+    for (const end = count + batchRecords; count < end; count++) {
+      while (!producer.send(values[count & mask])) await producer.ready()
+    }
+    await producer.flush()
+  }
   await producer.close()
   await walrus.close()
   return count

@@ -24,6 +24,13 @@ export function cutPartition(fs: FileSystem, directory: string, durable: KnownGo
   }
   // Sealed beyond the durable point, in the background, before the failure: the seal is taken back.
   if (index !== undefined) removeIndex(fs, directory, durable.baseOffset)
+  // The size is set also where it seems to be right: a seal whose sync failed has left it in doubt.
+  const file = fs.open(name, 'write')
+  try {
+    file.truncate(durable.position)
+  } finally {
+    file.close()
+  }
   sealSegment(fs, directory, { baseOffset: durable.baseOffset, dataBytes: durable.position, index: undefined }, nowMs)
 }
 
