@@ -31,7 +31,7 @@ import {
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
-import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
+import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { signalPartition } from '../writer/settlement.js'
 import {
@@ -167,6 +167,10 @@ export class Host implements ControlCalls {
 
   fill(request: FillRequest): Promise<FillReply> {
     return this.#pool.fill(request)
+  }
+
+  ahead(request: AheadRequest): Promise<void> {
+    return this.#pool.ahead(request)
   }
 
   stats(): WalrusStats {

@@ -35,7 +35,7 @@ import {
   writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
-import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
+import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { type OnRefused, PartitionLane } from './partition-lane.js'
 
@@ -79,6 +79,7 @@ export interface ControlCalls {
   deleteTopic(name: string): Promise<void>
   /** Reads on a thread of the reader pool into memory that is shared. */
   fill(request: FillRequest): Promise<FillReply>
+  ahead(request: AheadRequest): Promise<void>
 }
 
 const LANE_RING_BYTES_MIN = ARENA_CHUNK_BYTES

@@ -1,4 +1,5 @@
 import {
+  allocateShared,
   assert,
   batchBaseOffset,
   batchLength,
@@ -9,13 +10,16 @@ import {
   type ReadPosition,
   Region,
   SegmentReader,
+  type WasmMemory,
 } from '@walrus-log/core'
 import { PARTITION_DURABLE_AT, PARTITION_DURABLE_SELECT_AT } from '../memory/layout.js'
 import { decodeError } from '../message/error-codec.js'
+import { ReadAhead } from '../reader-pool/read-ahead.js'
 import { type FillRequest, locate } from '../reader-pool/tasks.js'
 import { Batch } from './batch.js'
 import type { ValueCodec } from './codec.js'
 import type { LogClient, PartitionPlace } from './log-client.js'
+import { isReadTurnOver, nextTurn } from './turn.js'
 
 /** Where a reader begins: an offset or a time. */
 export type ReadStart = { offset: number } | { timestampMs: number }
@@ -29,7 +33,7 @@ interface Window {
 
 /** Fills windows: from this thread, or from a thread of the reader pool. */
 interface WindowSource {
-  /** Fills a window from `from` on. The one before the last that it gave may be overwritten. */
+  /** Fills a window from `from` on. The one that it gave before may be overwritten from the call on. */
   fill(from: FillRequest['from'], highWatermark: number): Window | Promise<Window>
   close(): void
 }
@@ -115,7 +119,7 @@ export class PartitionReader<Value> {
     return offset < this.highWatermark
   }
 
-  /** Brings the next batches into memory; those that `take` gave before are overwritten by the fill after this one. */
+  /** Brings the next batches into memory; those that `take` gave before may be overwritten from the call on. */
   fill(): void | Promise<void> {
     const highWatermark = this.highWatermark
     if (highWatermark === 0) return undefined
@@ -138,7 +142,7 @@ export class PartitionReader<Value> {
 /** Reads in the calling thread, into memory of its own. For threads that may wait for a disk. */
 class ThreadSource implements WindowSource {
   readonly #reader: SegmentReader
-  #region = Region.allocate(READ_CHUNK_BYTES)
+  #region = Region.allocateHashed(READ_CHUNK_BYTES)
 
   constructor(fs: FileSystem, directory: string) {
     this.#reader = new SegmentReader(fs, directory)
@@ -148,7 +152,7 @@ class ThreadSource implements WindowSource {
     const start = locate(this.#reader, from)
     let filled = this.#reader.fill(start, this.#region, highWatermark, true)
     if (filled.bytesNeeded !== undefined) {
-      this.#region = Region.allocate(filled.bytesNeeded)
+      this.#region = Region.allocateHashed(filled.bytesNeeded)
       filled = this.#reader.fill(filled.next, this.#region, highWatermark, true)
     }
     return { region: this.#region, bytes: filled.bytes, next: filled.next }
@@ -159,70 +163,64 @@ class ThreadSource implements WindowSource {
   }
 }
 
-/** Windows in flight or in use: one that is being walked over, and the next. */
-const WINDOWS = 2
-
 /**
- * Reads on the pool's threads into shared memory, one window ahead: while the caller walks over a window, the next one
- * is read and its checksums are checked on another core.
+ * Reads on the pool's threads into shared memory, some windows ahead: while the caller walks over a window, the next ones
+ * are read and their checksums are checked on another core.
  */
 class PoolSource implements WindowSource {
   readonly #client: LogClient
-  readonly #slot: number
-  readonly #directory: string
-  readonly #fileSystem: string | undefined
-  readonly #regions: Region[]
-  #turn = 0
-  #ahead: { from: ReadPosition; window: Promise<Window> } | undefined
+  readonly #request: Pick<FillRequest, 'fileSystem' | 'slot' | 'directory'>
+  readonly #ahead: ReadAhead
+  /** For what does not come out of the ring: the first window, and whatever ends a session. */
+  #memory: WasmMemory | SharedArrayBuffer | undefined
+  #region: Region | undefined
 
   constructor(client: LogClient, place: PartitionPlace, fileSystem: string | undefined) {
     this.#client = client
-    this.#slot = place.slot
-    this.#directory = place.directory
-    this.#fileSystem = fileSystem
-    this.#regions = Array.from({ length: WINDOWS }, () => sharedRegion(READ_CHUNK_BYTES))
+    this.#request = { slot: place.slot, directory: place.directory, fileSystem }
+    this.#ahead = new ReadAhead((ring, from, highWatermark) =>
+      client.control.ahead({ ...this.#request, ring, from, highWatermark }),
+    )
   }
 
-  async fill(from: FillRequest['from'], highWatermark: number): Promise<Window> {
-    const ahead = this.#ahead
-    this.#ahead = undefined
-    let window = ahead !== undefined && ahead.from === from ? await ahead.window : undefined
-    if (window === undefined || window.bytes === 0) window = await this.#read(from, highWatermark)
-    const { next } = window
-    if (window.bytes > 0 && next.offset < highWatermark) {
-      this.#ahead = { from: next, window: this.#read(next, highWatermark) }
-      // Whoever pulls meets the error; a reader that is closed before that does not have to.
-      this.#ahead.window.catch(() => {})
-    }
+  fill(from: FillRequest['from'], highWatermark: number): Window | Promise<Window> {
+    // A reader that finds everything there would never let its thread's event loop go round.
+    if (isReadTurnOver()) return nextTurn().then(() => this.#fill(from, highWatermark))
+    return this.#ahead.take(from, highWatermark) ?? this.#fill(from, highWatermark)
+  }
+
+  async #fill(from: FillRequest['from'], highWatermark: number): Promise<Window> {
+    await this.#ahead.wait(from)
+    const there = this.#ahead.take(from, highWatermark)
+    if (there !== undefined) return there
+    const window = await this.#read(from, highWatermark)
+    if (window.bytes > 0) this.#ahead.start(window.next, highWatermark)
     return window
   }
 
   async #read(from: FillRequest['from'], highWatermark: number): Promise<Window> {
-    const turn = this.#turn++ % WINDOWS
+    let bytesNeeded = READ_CHUNK_BYTES
     for (let start = from; ; ) {
-      const region = this.#regions[turn]
-      const memory = region.u8.buffer as unknown as SharedArrayBuffer
+      if (this.#region === undefined || this.#region.byteLength < bytesNeeded) {
+        this.#memory = allocateShared(bytesNeeded)
+        this.#region = new Region(this.#memory)
+      }
+      const region = this.#region
       const reply = await this.#client.control.fill({
-        fileSystem: this.#fileSystem,
-        slot: this.#slot,
-        directory: this.#directory,
+        ...this.#request,
         from: start,
-        memory,
+        memory: this.#memory!,
         highWatermark,
       })
       if (!reply.ok) throw decodeError(reply.error)
       if (reply.bytesNeeded === undefined) return { region, bytes: reply.bytes, next: reply.next }
       assert(reply.bytesNeeded > region.byteLength, 'a larger window is asked for than the one that did not do')
-      this.#regions[turn] = sharedRegion(reply.bytesNeeded)
+      bytesNeeded = reply.bytesNeeded
       start = reply.next
     }
   }
 
   close(): void {
-    this.#ahead = undefined
+    this.#ahead.close()
   }
-}
-
-function sharedRegion(bytes: number): Region {
-  return new Region(new SharedArrayBuffer(Math.ceil(bytes / 8) * 8))
 }

@@ -24,6 +24,22 @@ export function isTurnOver(): boolean {
   return false
 }
 
+let readTurnStartMs = -1
+
+/** Whether this thread's turn has been reading for long enough; to be asked once a window. */
+export function isReadTurnOver(): boolean {
+  const nowMs = performance.now()
+  if (readTurnStartMs < 0) {
+    readTurnStartMs = nowMs
+    setImmediate(endReadTurn)
+  }
+  return nowMs - readTurnStartMs > TURN_MS_MAX
+}
+
+function endReadTurn(): void {
+  readTurnStartMs = -1
+}
+
 /** Resolves when the event loop has gone round. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))

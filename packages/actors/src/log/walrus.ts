@@ -18,7 +18,6 @@ import { type SharedBuffers, SharedMemory } from '../memory/shared-memory.js'
 import { answerClient, CONTROL_RING_BYTES, type ControlConnection, callHost } from '../message/control-channel.js'
 import type { LaneEndpoint } from '../message/lane-endpoint.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
-import type { FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { loadFileSystem } from '../writer/file-system.js'
 import { Host } from './host.js'
 import { type ControlCalls, claimClient, closedError, LogClient, openClient } from './log-client.js'
@@ -27,7 +26,7 @@ import type { WalrusStats } from './stats.js'
 import { Topic } from './topic.js'
 
 /** What an attached thread asks of the host; reading is its own business. */
-type HostCalls = Omit<ControlCalls, 'fill'>
+type HostCalls = Omit<ControlCalls, 'fill' | 'ahead'>
 
 /** What another thread needs to take part in an open log. Structured-cloneable: `workerData`, `postMessage`. */
 export interface WalrusHandle {
@@ -102,16 +101,17 @@ export class Walrus {
     let control: ControlConnection<HostCalls> | undefined
     // A thread of its own reads for an attached thread that asks for it: memory to read into cannot travel in a lane.
     let pool: ReaderPool | undefined
-    const fill = (request: FillRequest): Promise<FillReply> => {
+    const readers = (): ReaderPool => {
       pool ??= new ReaderPool(directory, fileSystem)
-      return pool.fill(request)
+      return pool
     }
     const client = new LogClient(memory, number, {
       openTopic: (name, request) => control!.calls.openTopic(name, request),
       topics: () => control!.calls.topics(),
       topicStats: (name) => control!.calls.topicStats(name),
       deleteTopic: (name) => control!.calls.deleteTopic(name),
-      fill,
+      fill: (request) => readers().fill(request),
+      ahead: (request) => readers().ahead(request),
     })
     control = callHost<HostCalls>(memory, number, client.doorbell, closedError)
     openClient(memory, number)

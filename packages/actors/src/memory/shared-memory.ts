@@ -1,4 +1,4 @@
-import { Region } from '@walrus-log/core'
+import { allocateShared, Region, type WasmMemory } from '@walrus-log/core'
 import { Arena } from './arena.js'
 import {
   CONTROL_WORDS,
@@ -18,10 +18,10 @@ export interface Point {
   offset: number
 }
 
-/** The two buffers as they travel between threads. */
+/** The two memories as they travel between threads. */
 export interface SharedBuffers {
   control: SharedArrayBuffer
-  arena: SharedArrayBuffer
+  arena: WasmMemory | SharedArrayBuffer
 }
 
 /** One thread's views over the memory that all threads of an open log share. Holds no state of its own. */
@@ -39,14 +39,14 @@ export class SharedMemory {
     this.doubles = new Float64Array(buffers.control)
     this.wide = new BigInt64Array(buffers.control)
     this.arena = new Region(buffers.arena)
-    this.chunks = new Arena(this.words, buffers.arena.byteLength)
+    this.chunks = new Arena(this.words, this.arena.byteLength)
   }
 
   /** Makes the memory of a new log. Pages that nobody touches cost address space only. */
   static allocate(arenaBytes: number): SharedMemory {
     const memory = new SharedMemory({
       control: new SharedArrayBuffer(CONTROL_WORDS * 4),
-      arena: new SharedArrayBuffer(arenaBytes),
+      arena: allocateShared(arenaBytes),
     })
     memory.words[HEADER_MAGIC_AT] = MEMORY_MAGIC
     return memory

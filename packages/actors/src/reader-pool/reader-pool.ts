@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { Piscina } from 'piscina'
 import { decodeError } from '../message/error-codec.js'
-import type { FillReply, FillRequest, StoreReply, StoreRequest } from './tasks.js'
+import type { AheadRequest, FillReply, FillRequest, StoreReply, StoreRequest } from './tasks.js'
 
 /** An idle pool thread is given back after this long; a worker costs some 25 ms to start. */
 const IDLE_MS = 10_000
@@ -32,6 +32,10 @@ export class ReaderPool {
 
   fill(request: FillRequest): Promise<FillReply> {
     return this.#pool.run(request, { name: 'fill' })
+  }
+
+  ahead(request: AheadRequest): Promise<void> {
+    return this.#pool.run(request, { name: 'ahead' })
   }
 
   /** Throws the task's own error. */

@@ -11,10 +11,13 @@ import {
   type TopicConfig,
   type TopicRequest,
   TopicStore,
+  type WasmMemory,
 } from '@walrus-log/core'
 import { encodeError } from '../message/error-codec.js'
 import { loadFileSystem } from '../writer/file-system.js'
 import type { EncodedError } from '../writer/messages.js'
+import { fillAhead } from './read-ahead.js'
+import type { WindowRingMemory } from './window-ring.js'
 
 // What the threads of the reader pool do. Each task opens what it needs and leaves nothing open but a few read-only
 // descriptors, so that any thread can do any task.
@@ -26,8 +29,14 @@ export interface FillRequest {
   slot: number
   directory: string
   from: ReadPosition | { offset: number } | { timestampMs: number }
-  memory: SharedArrayBuffer
+  memory: WasmMemory | SharedArrayBuffer
   highWatermark: number
+}
+
+/** Fills windows ahead of a reader: see `ReadAhead`. */
+export interface AheadRequest extends Omit<FillRequest, 'from' | 'memory'> {
+  from: ReadPosition
+  ring: WindowRingMemory
 }
 
 export type FillReply =
@@ -51,24 +60,33 @@ export type StoreReply =
 /** Readers that a pool thread keeps open, by partition; the oldest goes first. */
 const READERS_MAX = 16
 const readers = new Map<string, SegmentReader>()
-const regions = new WeakMap<SharedArrayBuffer, Region>()
 
 export async function fill(request: FillRequest): Promise<FillReply> {
   try {
     const reader = readerOf(await loadFileSystem(request.fileSystem), request)
     const start = locate(reader, request.from)
-    let region = regions.get(request.memory)
-    if (region === undefined) {
-      region = new Region(request.memory)
-      regions.set(request.memory, region)
-    }
-    const filled = reader.fill(start, region, request.highWatermark, true)
+    const filled = reader.fill(start, new Region(request.memory), request.highWatermark, true)
     return { ok: true, start, ...filled }
   } catch (error) {
-    readers.get(keyOf(request))?.close()
-    readers.delete(keyOf(request))
+    forget(request)
     return { ok: false, error: encodeError(error) }
   }
+}
+
+/** Ends without a word where something is wrong: whoever asks for that place with `fill` is told. */
+export async function ahead(request: AheadRequest): Promise<void> {
+  try {
+    const reader = readerOf(await loadFileSystem(request.fileSystem), request)
+    const { ring, from, highWatermark } = request
+    fillAhead(ring, from, (position, region) => reader.fill(position, region, highWatermark, true))
+  } catch {
+    forget(request)
+  }
+}
+
+function forget(request: ReaderKey): void {
+  readers.get(keyOf(request))?.close()
+  readers.delete(keyOf(request))
 }
 
 /** Finds where to begin; a full position is taken as it is. */
@@ -77,9 +95,11 @@ export function locate(reader: SegmentReader, from: FillRequest['from']): ReadPo
   return 'position' in from ? from : reader.locate(from.offset)
 }
 
-const keyOf = ({ slot, directory }: FillRequest): string => `${slot} ${directory}`
+type ReaderKey = Omit<FillRequest, 'from' | 'memory'>
 
-function readerOf(fs: FileSystem, request: FillRequest): SegmentReader {
+const keyOf = ({ slot, directory }: ReaderKey): string => `${slot} ${directory}`
+
+function readerOf(fs: FileSystem, request: ReaderKey): SegmentReader {
   const key = keyOf(request)
   let reader = readers.get(key)
   if (reader === undefined) {

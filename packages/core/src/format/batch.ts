@@ -1,5 +1,5 @@
 import { BATCH_BYTES_MAX, OFFSET_MAX } from '../limits.js'
-import { checksum, checksumSmall } from './checksum.js'
+import { checksumSmall } from './checksum.js'
 import {
   ATTRIBUTE_DURABILITY_MASK,
   BATCH_ACKNOWLEDGED_OFFSET_AT,
@@ -57,7 +57,7 @@ export function closeBatch(region: Region, at: number, end: number, properties: 
   writeU64(region, at + BATCH_SEQUENCE_FIRST_AT, properties.sequenceFirst)
   u32[(at + BATCH_PRODUCER_EPOCH_AT) >>> 2] = properties.producerEpoch
   u32.fill(0, (at + BATCH_RESERVED_AT) >>> 2, (at + BATCH_HEADER_BYTES) >>> 2)
-  u32[(at + BATCH_CHECKSUM_AT) >>> 2] = checksum(region, at + BATCH_CHECKSUM_FROM, end)
+  u32[(at + BATCH_CHECKSUM_AT) >>> 2] = region.hash(at + BATCH_CHECKSUM_FROM, end)
   u32[(at + BATCH_MAGIC_AT) >>> 2] = BATCH_MAGIC
 }
 
@@ -128,9 +128,7 @@ export function checkBatch(region: Region, at: number, available: number): Batch
   if (header !== 'sound') return header
   const length = batchLength(region, at)
   if (length > available) return 'torn'
-  return batchChecksum(region, at) === checksum(region, at + BATCH_CHECKSUM_FROM, at + length)
-    ? 'sound'
-    : 'bad-checksum'
+  return batchChecksum(region, at) === region.hash(at + BATCH_CHECKSUM_FROM, at + length) ? 'sound' : 'bad-checksum'
 }
 
 export function isZero(region: Region, from: number, bytes: number): boolean {

@@ -2,8 +2,8 @@ import { crc32 } from 'node:zlib'
 import type { Region } from './region.js'
 
 /**
- * CRC-32 (IEEE 802.3, as in zlib) of `region` from `from` up to `to`. Goes through zlib's vectorised code: right for
- * bodies of batches, where the cost of the call does not count.
+ * CRC-32 (IEEE 802.3, as in zlib) of `region` from `from` up to `to`, through zlib: for whole small files. Bodies of batches
+ * have a faster one, `Region.hash`.
  */
 export function checksum(region: Region, from: number, to: number): number {
   return crc32(region.u8.subarray(from, to))

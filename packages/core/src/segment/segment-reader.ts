@@ -8,7 +8,6 @@ import {
   batchSegmentId,
   checkBatchHeader,
 } from '../format/batch.js'
-import { checksum } from '../format/checksum.js'
 import { hex } from '../format/index-file.js'
 import { BATCH_CHECKSUM_FROM, BATCH_HEADER_BYTES, SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import type { Region } from '../format/region.js'
@@ -125,7 +124,7 @@ export class SegmentReader {
 
   #verify(region: Region, at: number, length: number, where: ReadPosition): void {
     const expected = batchChecksum(region, at)
-    const found = checksum(region, at + BATCH_CHECKSUM_FROM, at + length)
+    const found = region.hash(at + BATCH_CHECKSUM_FROM, at + length)
     if (expected === found) return
     const what = `checksum ${hex(found)}, ${hex(expected)} expected`
     throw this.#corrupt(where.baseOffset, where.position, where.offset, what)
