@@ -7,7 +7,7 @@ export interface Read {
 }
 
 /** Batches that are read before the clock starts: the compiler's share. */
-const WARM_UP_BATCHES = 5_000
+const WARM_UP_BATCHES = 20_000
 
 /** Reads a whole topic with views and touches each record. Returns seconds and what was there. */
 export async function readAll(

@@ -51,16 +51,14 @@ export class LogRecord<Value = unknown> {
   get bytes(): Uint8Array | null {
     const length = this.#word(RECORD_VALUE_LENGTH_AT)
     if (length === LENGTH_NULL) return null
-    const at = this.#valueAt
-    return this.#batch.region.u8.subarray(at, at + length)
+    return this.#batch.region.view(this.#valueAt, length)
   }
 
   /** The key's bytes; a view. Null for a record without one. */
   get key(): Uint8Array | null {
     const length = this.#word(RECORD_KEY_LENGTH_AT)
     if (length === LENGTH_NULL) return null
-    const at = this.#at + RECORD_HEADER_BYTES
-    return this.#batch.region.u8.subarray(at, at + length)
+    return this.#batch.region.view(this.#at + RECORD_HEADER_BYTES, length)
   }
 
   get headers(): Record<string, unknown> | null {
@@ -122,6 +120,7 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
 /** Walks over a batch's records. */
 class RecordIterator<Value> implements Iterator<LogRecord<Value>, undefined> {
   readonly #batch: Batch<Value>
+  readonly #u32: Uint32Array
   readonly #end: number
   #at: number
   #offset: number
@@ -129,6 +128,7 @@ class RecordIterator<Value> implements Iterator<LogRecord<Value>, undefined> {
 
   constructor(batch: Batch<Value>, at: number, end: number, skip: number) {
     this.#batch = batch
+    this.#u32 = batch.region.u32
     this.#at = at
     this.#end = end
     this.#offset = batch.baseOffset - skip
@@ -145,7 +145,7 @@ class RecordIterator<Value> implements Iterator<LogRecord<Value>, undefined> {
   }
 
   #advance(): void {
-    const { u32 } = this.#batch.region
+    const u32 = this.#u32
     const word = this.#at >>> 2
     let bytes = RECORD_HEADER_BYTES
     if (this.#at + bytes <= this.#end) {
@@ -156,9 +156,9 @@ class RecordIterator<Value> implements Iterator<LogRecord<Value>, undefined> {
       if (keyLength !== LENGTH_NULL) bytes += keyLength
       if (headersLength !== LENGTH_NULL) bytes += headersLength
     }
-    // Lengths are below 2^32 each, so that the sum is exact.
+    // Lengths are below 2^32 each, so that the sum is exact, and so is what is missing to a multiple of 8.
     if (this.#at + bytes > this.#end) throw outsideBatch(this.#batch.partition, this.#offset)
-    this.#at += Math.ceil(bytes / 8) * 8
+    this.#at += bytes + (-bytes & 7)
     this.#offset++
     this.#left--
   }

@@ -29,7 +29,7 @@ const bytesCodec: ValueCodec = {
     return length
   },
   encode: requireBytes,
-  decode: (region, at, length) => region.u8.subarray(at, at + length),
+  decode: (region, at, length) => region.view(at, length),
 }
 
 const utf8Codec: ValueCodec = {
@@ -55,7 +55,7 @@ const msgpackCodec: ValueCodec = {
     return bytes.length
   },
   encode: (value) => Uint8Array.prototype.slice.call(pack(value)),
-  decode: (region, at, length) => packr.unpack(region.u8.subarray(at, at + length) as Uint8Array),
+  decode: (region, at, length) => packr.unpack(region.view(at, length)),
 }
 
 export const CODECS: Record<Codec, ValueCodec> = {
@@ -147,5 +147,5 @@ export function encodeHeaders(headers: unknown): Uint8Array | undefined {
 }
 
 export function decodeHeaders(region: Region, at: number, length: number): Record<string, unknown> {
-  return packr.unpack(region.u8.subarray(at, at + length) as Uint8Array) as Record<string, unknown>
+  return packr.unpack(region.view(at, length)) as Record<string, unknown>
 }

@@ -169,7 +169,7 @@ export class Host implements ControlCalls {
     return this.#pool.fill(request)
   }
 
-  ahead(request: AheadRequest): Promise<void> {
+  ahead(request: AheadRequest): Promise<boolean> {
     return this.#pool.ahead(request)
   }
 

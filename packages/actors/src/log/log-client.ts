@@ -79,7 +79,7 @@ export interface ControlCalls {
   deleteTopic(name: string): Promise<void>
   /** Reads on a thread of the reader pool into memory that is shared. */
   fill(request: FillRequest): Promise<FillReply>
-  ahead(request: AheadRequest): Promise<void>
+  ahead(request: AheadRequest): Promise<boolean>
 }
 
 const LANE_RING_BYTES_MIN = ARENA_CHUNK_BYTES

@@ -190,7 +190,7 @@ class PoolSource implements WindowSource {
   }
 
   async #fill(from: FillRequest['from'], highWatermark: number): Promise<Window> {
-    await this.#ahead.wait(from)
+    await this.#ahead.wait(from, highWatermark)
     const there = this.#ahead.take(from, highWatermark)
     if (there !== undefined) return there
     const window = await this.#read(from, highWatermark)

@@ -34,7 +34,7 @@ export class ReaderPool {
     return this.#pool.run(request, { name: 'fill' })
   }
 
-  ahead(request: AheadRequest): Promise<void> {
+  ahead(request: AheadRequest): Promise<boolean> {
     return this.#pool.run(request, { name: 'ahead' })
   }
 

@@ -74,13 +74,14 @@ export async function fill(request: FillRequest): Promise<FillReply> {
 }
 
 /** Ends without a word where something is wrong: whoever asks for that place with `fill` is told. */
-export async function ahead(request: AheadRequest): Promise<void> {
+export async function ahead(request: AheadRequest): Promise<boolean> {
   try {
     const reader = readerOf(await loadFileSystem(request.fileSystem), request)
     const { ring, from, highWatermark } = request
-    fillAhead(ring, from, (position, region) => reader.fill(position, region, highWatermark, true))
+    return fillAhead(ring, from, (position, region, verify) => reader.fill(position, region, highWatermark, verify))
   } catch {
     forget(request)
+    return false
   }
 }
 

@@ -12,9 +12,10 @@ const FILLED_AT = 0
 const TAKEN_AT = 32
 /** 1: the reader wants no more. Written by the reader. */
 const CLOSED_AT = 33
-/** What each window holds: bytes, and where to go on (segment, byte, offset). Doubles, published by `FILLED`. */
+/** What each window holds: bytes, where to go on (segment, byte, offset), and 1 where all checksums were looked at.
+ *  Doubles, published by `FILLED`. */
 const SLOTS_AT = 32
-const SLOT_NUMBERS = 4
+const SLOT_NUMBERS = 5
 const CONTROL_BYTES = (SLOTS_AT + RING_WINDOWS * SLOT_NUMBERS) * 8
 
 /** The two memories of a ring as they travel to the pool. */
@@ -23,11 +24,13 @@ export interface WindowRingMemory {
   windows: WasmMemory | SharedArrayBuffer
 }
 
-/** A window of file bytes in memory: whole, checked batches, and where to go on. */
+/** A window of file bytes in memory: whole batches, and where to go on. */
 export interface FilledWindow {
   region: Region
   bytes: number
   next: ReadPosition
+  /** Whether the batches' checksums were looked at; their headers were. */
+  isChecked: boolean
 }
 
 /**
@@ -70,20 +73,21 @@ export class WindowRing {
   }
 
   /** Hands the window from `fillNext` over. */
-  fillDone(bytes: number, next: ReadPosition): void {
+  fillDone(bytes: number, next: ReadPosition, isChecked: boolean): void {
     const filled = this.#words[FILLED_AT]
     const at = SLOTS_AT + (filled % RING_WINDOWS) * SLOT_NUMBERS
     this.#doubles[at] = bytes
     this.#doubles[at + 1] = next.baseOffset
     this.#doubles[at + 2] = next.position
     this.#doubles[at + 3] = next.offset
+    this.#doubles[at + 4] = isChecked ? 1 : 0
     Atomics.store(this.#words, FILLED_AT, filled + 1)
     notifyAll(this.#words, FILLED_AT)
   }
 
-  /** How many windows are there to be taken. */
+  /** How many windows are there that were not given back. */
   get ready(): number {
-    return (Atomics.load(this.#words, FILLED_AT) - this.#words[TAKEN_AT]) | 0
+    return (Atomics.load(this.#words, FILLED_AT) - Atomics.load(this.#words, TAKEN_AT)) | 0
   }
 
   /** The first window that was not given back, or undefined where there is none. */
@@ -92,7 +96,7 @@ export class WindowRing {
     const window = this.#words[TAKEN_AT] % RING_WINDOWS
     const at = SLOTS_AT + window * SLOT_NUMBERS
     const next = { baseOffset: this.#doubles[at + 1], position: this.#doubles[at + 2], offset: this.#doubles[at + 3] }
-    return { region: this.#regions[window], bytes: this.#doubles[at], next }
+    return { region: this.#regions[window], bytes: this.#doubles[at], next, isChecked: this.#doubles[at + 4] === 1 }
   }
 
   /** Where whoever fills goes on behind the last window that is there; undefined where there is none. */
@@ -102,10 +106,10 @@ export class WindowRing {
     return { baseOffset: this.#doubles[at + 1], position: this.#doubles[at + 2], offset: this.#doubles[at + 3] }
   }
 
-  /** Gives the window from `take` back. */
+  /** Gives the window from `take` back. Whoever fills is woken for every second one: to be woken costs more than a window. */
   takeDone(): void {
-    Atomics.add(this.#words, TAKEN_AT, 1)
-    notifyAll(this.#words, TAKEN_AT)
+    const taken = Atomics.add(this.#words, TAKEN_AT, 1) + 1
+    if ((taken & 1) === 0) notifyAll(this.#words, TAKEN_AT)
   }
 
   /** The word that moves with each window, and how far it is: for waiting. */

@@ -18,7 +18,8 @@ export class Region {
   readonly byteLength: number
   /** Hashes in place; undefined in memory that WebAssembly cannot see. */
   readonly #code: Xxh3 | undefined
-  /** Where this piece begins in the memory that the code sees. */
+  readonly #buffer: ArrayBufferLike
+  /** Where this piece begins in its buffer. */
   readonly #from: number
 
   /**
@@ -35,6 +36,7 @@ export class Region {
     this.bytes = Buffer.from(buffer as ArrayBuffer, from, byteLength)
     this.byteLength = byteLength
     this.#code = isHashed ? xxh3(memory) : undefined
+    this.#buffer = buffer
     this.#from = from
   }
 
@@ -45,6 +47,11 @@ export class Region {
   /** At least `bytes`, for windows that are filled again and again: batches in them are checked in place. */
   static allocateHashed(bytes: number): Region {
     return new Region(allocateShared(bytes))
+  }
+
+  /** A view of some bytes: half the cost of `u8.subarray`, which asks the array for its kind first. */
+  view(at: number, bytes: number): Uint8Array {
+    return new Uint8Array(this.#buffer, this.#from + at, bytes)
   }
 
   /** XXH3 of the bytes in [from, to), at least `XXH3_BYTES_MIN` of them: the low 32 bits. */
