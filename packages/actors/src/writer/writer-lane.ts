@@ -27,7 +27,7 @@ import {
 import type { SharedMemory } from '../memory/shared-memory.js'
 
 /** A pass takes at most this part of a ring, so that producer and writer work at the same time. */
-const PASS_SHARE = 4
+const PASS_SHARE = 2
 
 /** Where the ring of an open lane lies. */
 export function lanePlace(words: Int32Array, lane: number): LanePlace {

@@ -9,11 +9,9 @@ import {
   PARTITION_SEALED_AT,
   PARTITION_SYNC_WANTED_AT,
   partitionAt,
-  READY_WORDS,
   WRITER_CONTROL_AT,
   WRITER_COUNTERS_AT,
   WRITER_DOORBELL_AT,
-  WRITER_READY_AT,
   WRITER_SYNC_CONTROL_AT,
   WRITER_SYNC_DOORBELL_AT,
   writerAt,
@@ -23,6 +21,7 @@ import { encodeError } from '../message/error-codec.js'
 import type { PartitionAssignment, SyncMessage, WriterReply, WriterRequest } from './messages.js'
 import { encodeRefusal } from './outcome.js'
 import { PartitionWriter, type PartitionWriterContext } from './partition-writer.js'
+import { ReadyBits } from './ready-bits.js'
 import { LaneTable, openLanes } from './settlement.js'
 import { finishMove, WriterLane } from './writer-lane.js'
 
@@ -49,6 +48,7 @@ export class WriterLoop {
   readonly #partitions = new Map<number, PartitionWriter>()
   readonly #lanes = new Map<number, WriterLane>()
   readonly #context: PartitionWriterContext
+  readonly #ready: ReadyBits
   #controlSeen = 0
   #stopId: number | undefined
 
@@ -57,6 +57,7 @@ export class WriterLoop {
     this.#options = options
     this.#memory = memory
     this.#at = writerAt(writer)
+    this.#ready = new ReadyBits(memory, writer)
     const countersAt = (this.#at + WRITER_COUNTERS_AT) >>> 1
     this.#context = {
       memory,
@@ -80,13 +81,13 @@ export class WriterLoop {
       this.#open(assignment, true)
     }
     // The dead writer may have taken ready bits without having taken the lanes.
-    for (const lane of openLanes(this.#memory, this.#options.writer)) this.#setReady(lane)
+    for (const lane of openLanes(this.#memory, this.#options.writer)) this.#ready.set(lane)
   }
 
   /** Returns when the host said `stop` and all that was accepted is settled. */
   run(): void {
     const { words } = this.#memory
-    const hasWork = (): boolean => this.#hasReady() || this.#hasControl()
+    const hasWork = (): boolean => this.#ready.hasAny || this.#hasControl()
     for (;;) {
       if (this.#hasControl()) this.#receive()
       const didWork = this.#pass()
@@ -101,19 +102,7 @@ export class WriterLoop {
 
   /** Takes and writes what is ready. Returns whether there was anything. */
   #pass(): boolean {
-    let didWork = false
-    for (let word = 0; word < READY_WORDS; word++) {
-      const at = this.#at + WRITER_READY_AT + word
-      if (Atomics.load(this.#memory.words, at) === 0) continue
-      let bits = Atomics.exchange(this.#memory.words, at, 0)
-      while (bits !== 0) {
-        const bit = 31 - Math.clz32(bits & -bits)
-        bits &= bits - 1
-        this.#take(word * 32 + bit)
-        didWork = true
-      }
-    }
-    if (!didWork) return false
+    if (!this.#ready.take(this.#takeLane)) return false
     for (const partition of this.#partitions.values()) {
       if (!partition.isDirty) continue
       partition.writeOut()
@@ -122,13 +111,13 @@ export class WriterLoop {
     return true
   }
 
-  #take(id: number): void {
+  readonly #takeLane = (id: number): void => {
     const at = laneAt(id)
     if (Atomics.load(this.#memory.words, at + LANE_STATE_AT) !== LANE_OPEN) return
     const lane = this.#lane(id)
     const partition = this.#partitions.get(lane.slot)
     if (partition === undefined) this.#refuse(lane)
-    else if (partition.take(lane)) this.#setReady(id)
+    else if (partition.take(lane)) this.#ready.set(id)
   }
 
   /** Nobody holds the partition any more: what still comes for it is refused, so that its senders do not wait. */
@@ -156,7 +145,7 @@ export class WriterLoop {
     partition.noteAcknowledged()
     if (!partition.tryHold()) return
     if (partition.syncNeeded) {
-      const isAlone = !this.#hasReady() && partition.unsyncedBytes <= SYNC_SELF_BYTES_MAX && !partition.hasUnsealed
+      const isAlone = !this.#ready.hasAny && partition.unsyncedBytes <= SYNC_SELF_BYTES_MAX && !partition.hasUnsealed
       if (!isAlone) {
         this.#giveToSyncThread(partition)
         return
@@ -170,18 +159,6 @@ export class WriterLoop {
     partition.unsyncedBytes = 0
     Atomics.store(this.#memory.words, partitionAt(partition.slot) + PARTITION_SYNC_WANTED_AT, 1)
     ring(this.#memory.words, this.#at + WRITER_SYNC_DOORBELL_AT)
-  }
-
-  #hasReady(): boolean {
-    const { words } = this.#memory
-    for (let word = 0; word < READY_WORDS; word++) {
-      if (Atomics.load(words, this.#at + WRITER_READY_AT + word) !== 0) return true
-    }
-    return false
-  }
-
-  #setReady(lane: number): void {
-    Atomics.or(this.#memory.words, this.#at + WRITER_READY_AT + (lane >>> 5), 1 << (lane & 31))
   }
 
   #hasControl(): boolean {
