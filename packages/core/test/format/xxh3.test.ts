@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import { allocateShared, Region } from '#core/format/region.js'
 import { XXH3_BYTES_MIN } from '#core/format/xxh3.js'
 import { XXH3_CODE } from '#core/format/xxh3-code.js'
-// @ts-expect-error a script, without types of its own
 import { compileText } from '../../../../scripts/wat.mjs'
 import { makeXxh3 } from '../support/xxh3.js'
 
