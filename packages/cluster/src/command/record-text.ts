@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { Codec, LogRecord } from '@walrus-log/actors'
+import type { Codec, Gap, LogRecord } from '@walrus-log/actors'
 
 type PrintedRecord = Pick<
   LogRecord<unknown>,
@@ -40,6 +40,14 @@ export function recordAsLine(record: PrintedRecord, codec: Codec, columns: numbe
   const head = `${partition}/${offset}  ${new Date(timestamp).toISOString()}  ${key === null ? '' : `${keyText(key)}  `}`
   const line = printable(head + (record.bytes === null ? '(no value)' : valueAsText(record, codec)))
   return line.length <= columns ? line : `${line.slice(0, Math.max(columns - 1, 20))}…`
+}
+
+export function gapAsJson({ partition, gap, from, to }: Gap): string {
+  return JSON.stringify({ partition, gap, from, to })
+}
+
+export function gapAsLine({ partition, gap, from, to }: Gap): string {
+  return `${partition}/${from}  (${gap}: the records ${from} to ${to - 1} are not there)`
 }
 
 function keyText(key: Uint8Array): string {

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { loadIndex, sealSegment } from '../segment/seal.js'
-import { indexFileName, segmentBases, segmentFileName } from '../segment/segment-name.js'
+import { gapsFileName, indexFileName, segmentBases, segmentFileName } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
 import type { KnownGood } from './known-good.js'
 
@@ -42,6 +42,9 @@ export function removeSegments(fs: FileSystem, directory: string, bases: readonl
   for (const base of [...bases].reverse()) {
     removeIndex(fs, directory, base)
     fs.remove(path.join(directory, segmentFileName(base)))
+    // Last: without it, what is left of a segment that is half removed would be damage.
+    const gaps = path.join(directory, gapsFileName(base))
+    if (fs.exists(gaps)) fs.remove(gaps)
     fs.syncDirectory(directory)
   }
 }
