@@ -24,9 +24,9 @@ export { PartitionLog, type PartitionLogOptions } from './log/partition-log.js'
 export { type Codec, type Durability, type TopicConfig, type TopicRequest, TopicStore } from './log/topic-store.js'
 export { loadGaps } from './segment/gaps.js'
 export type { RecoveryMode } from './segment/recovery.js'
-export { type Damage, type ScanOptions, type ScanResult, scanSegment } from './segment/scan.js'
+export { type Damage, findSegmentId, type ScanOptions, type ScanResult, scanSegment } from './segment/scan.js'
 export { loadIndex, type RolledSegment, readSegmentHeader, sealSegment } from './segment/seal.js'
-export { gapsFileName, indexFileName, segmentBases, segmentFileName } from './segment/segment-name.js'
+export { gapsFileName, indexFileName, parseBaseOffset, segmentBases, segmentFileName } from './segment/segment-name.js'
 export {
   type GapReason,
   type ReadFill,
@@ -38,3 +38,8 @@ export {
 export { type DirectoryLock, lockDirectory } from './storage/directory-lock.js'
 export type { FileSystem, OpenFile } from './storage/file-system.js'
 export { NodeFileSystem } from './storage/node-file-system.js'
+export { type DumpItem, dumpGaps, dumpIndex, dumpSegment } from './verify/dump.js'
+export type { Finding, FindingKind } from './verify/findings.js'
+export type { RepairMode } from './verify/repair-partition.js'
+export { type TopicReport, type VerifyOptions, verifyLog } from './verify/verify-log.js'
+export { type PartitionReport, verifyPartition } from './verify/verify-partition.js'

@@ -75,6 +75,6 @@ function toJson(value: unknown): string {
 }
 
 /** Records hold anything, escape sequences for a terminal included. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -80,8 +80,8 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
 const COMPANION_BEING_WRITTEN = new RegExp(`^\\d{20}(\\${INDEX_SUFFIX}|\\${GAPS_SUFFIX})\\${TEMPORARY_SUFFIX}$`)
 
 /** The last sealed segment before the first unsealed one, or before it the one that the known-good point lies in. */
-function firstToSee({ knownGood }: RecoveryOptions, bases: number[], sealed: Set<number>): number {
-  const unsealed = bases.findIndex((base) => !sealed.has(base))
+function firstToSee({ knownGood, suspects }: RecoveryOptions, bases: number[], sealed: Set<number>): number {
+  const unsealed = bases.findIndex((base) => !sealed.has(base) || suspects?.has(base))
   const place = (unsealed === -1 ? bases.length : unsealed) - 1
   const known = knownGood ? bases.findIndex((base) => base >= knownGood.baseOffset) : -1
   return Math.max(known === -1 ? place : Math.min(place, known), 0)
@@ -121,6 +121,7 @@ function takeSealed(segment: SegmentInHand): boolean {
     if (knownGood !== undefined && knownGood.baseOffset <= base) visitSealed(segment, index, read.gaps)
     result.offsetNext = base + index.recordCount
     result.epochLast = Math.max(result.epochLast, index.epochLast)
+    if (options.suspects?.has(base)) throw corrupt(name, 0, base, 'is to be read')
     // What is missing behind it goes down in its gaps.
     const behind = offsetBehind(segment)
     if (mode === 'skip' && behind !== undefined && behind > result.offsetNext) return false

@@ -22,6 +22,8 @@ export interface RecoveryOptions {
   segmentBytes: number
   nowMs: number
   knownGood?: KnownGood
+  /** Base offsets of sealed segments that are read in spite of their index, which is then made anew. */
+  suspects?: ReadonlySet<number>
   /** Called for each whole batch found behind the known-good point, in order. */
   onBatch?: (region: Region, at: number, position: number) => void
 }

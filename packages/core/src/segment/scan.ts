@@ -54,8 +54,13 @@ export interface ScanOptions {
   gaps?: readonly SegmentGap[]
   /** Go on behind damage wherever a whole batch follows it, and note the gap. */
   skip?: boolean
-  /** Called for each batch of the unbroken run, in order; the region is valid during the call only. */
-  onBatch?: (region: Region, at: number, position: number) => void
+  /**
+   * Called for each batch of the unbroken run, in order; the region is valid during the call only. False ends the scan
+   * before that batch.
+   */
+  onBatch?: (region: Region, at: number, position: number) => unknown
+  /** Called for each stretch that is leapt over, in order; without a reason where it was given up before. */
+  onGap?: (gap: SegmentGap, reason: DamageReason | undefined) => void
   /** Called for whole batches behind damage. */
   onLaterBatch?: (region: Region, at: number, position: number) => void
 }
@@ -74,21 +79,24 @@ export function scanSegment(options: ScanOptions): ScanResult {
     later: { batchCount: 0, positionFirst: -1, offsetFirst: -1, acknowledgedOffset: 0 },
     gaps: [],
   }
-  const leap = (gap: SegmentGap): void => {
+  const leap = (gap: SegmentGap, reason?: DamageReason): void => {
+    options.onGap?.(gap, reason)
     result.gaps.push(gap)
     result.position = gap.positionTo
     result.offsetNext = gap.offsetTo
   }
   for (;;) {
-    if (known[0]?.positionFrom === result.position && known[0].offsetFrom === result.offsetNext) {
-      leap(known.shift()!)
+    const gap = known[0]
+    if (gap !== undefined && gap.positionFrom <= result.position) {
+      known.shift()
+      if (gap.positionFrom === result.position && gap.offsetFrom === result.offsetNext) leap(gap)
       continue
     }
     const reason = damageAt(window, result.position, segmentId, result.offsetNext)
     if (reason === 'end') return result
     if (reason === undefined) {
       const { region, at } = window
-      options.onBatch?.(region, at, result.position)
+      if (options.onBatch?.(region, at, result.position) === false) return result
       result.offsetNext += batchRecordCount(region, at)
       result.position += batchLength(region, at)
       continue
@@ -100,7 +108,7 @@ export function scanSegment(options: ScanOptions): ScanResult {
       const next = findNext(window, from, segmentId, offsetNext)
       if (next !== undefined) {
         const [positionTo, offsetTo] = [next, batchBaseOffset(window.region, window.at)]
-        leap({ offsetFrom: offsetNext, offsetTo, positionFrom: position, positionTo })
+        leap({ offsetFrom: offsetNext, offsetTo, positionFrom: position, positionTo }, reason)
         continue
       }
     }
@@ -209,7 +217,7 @@ function findNext(window: ScanWindow, from: number, segmentId: number | undefine
 
 /** A part of the file in memory, moved and widened as the scan asks. `region` and `at` are where `checkAt` looked. */
 class ScanWindow {
-  region = Region.allocate(READ_CHUNK_BYTES)
+  region: Region
   at = 0
   readonly #file: OpenFile
   #position = 0
@@ -217,6 +225,7 @@ class ScanWindow {
 
   constructor(file: OpenFile) {
     this.#file = file
+    this.region = Region.allocate(Math.min(Math.max(file.size(), BATCH_HEADER_BYTES), READ_CHUNK_BYTES))
   }
 
   /** Checks what stands at `position`, having made sure that all of it is in memory. */
