@@ -14,6 +14,8 @@ import type { KnownGood } from './known-good.js'
 export function cutPartition(fs: FileSystem, directory: string, durable: KnownGood, nowMs: number): void {
   const behind = segmentBases(fs.list(directory)).filter((base) => base > durable.baseOffset)
   removeSegments(fs, directory, behind)
+  // Also where nothing is left to remove: an attempt before this one may have failed just here.
+  fs.syncDirectory(directory)
   const name = path.join(directory, segmentFileName(durable.baseOffset))
   if (!fs.exists(name)) return
   const index = loadIndex(fs, directory, durable.baseOffset)

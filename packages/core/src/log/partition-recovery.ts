@@ -9,6 +9,7 @@ import { isHeaderGivenUp, loadGaps, publishGaps, unlessDamaged } from '../segmen
 import { IndexBuilder } from '../segment/index-builder.js'
 import { OpenSegment } from '../segment/open-segment.js'
 import { classifyDamage, decideRecovery } from '../segment/recovery.js'
+import { rewrite, UnprovenTail } from '../segment/rewrite.js'
 import { contentEnd, type ScanResult, scanSegment } from '../segment/scan.js'
 import { loadIndex, type RolledSegment, sealSegment } from '../segment/seal.js'
 import {
@@ -74,6 +75,7 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   }
   // What an orphan says is written down in a gap by now, unless there is no segment that could have one.
   if (options.mode === 'skip' && bases.length > 0) dropOrphans(options, bases, orphans)
+  if (result.open === undefined && bases.length > 0) fs.syncDirectory(directory)
   return result
 }
 
@@ -200,6 +202,7 @@ function recoverSegment(segment: SegmentInHand): void {
     throw corrupt(name, file.size(), known.offset, `ends before byte ${known.position}, up to which it was written`)
   }
   const builder = known === undefined ? new IndexBuilder() : undefined
+  const unproven = new UnprovenTail()
   const from = known?.position ?? SEGMENT_HEADER_BYTES
   const scan = scanSegment({
     file,
@@ -210,6 +213,7 @@ function recoverSegment(segment: SegmentInHand): void {
     skip: options.mode === 'skip',
     onBatch: (region, at, position) => {
       builder?.add(region, at, position)
+      unproven.add(region, at, position)
       result.epochLast = Math.max(result.epochLast, batchEpoch(region, at))
       options.onBatch?.(region, at, position)
     },
@@ -227,12 +231,19 @@ function recoverSegment(segment: SegmentInHand): void {
     dropFrom(segment, place)
     return
   }
+  rewriteUnproven(segment, unproven.position ?? dataBytes, dataBytes)
   writeDownGaps(segment, { segmentId: header.segmentId, baseOffset: base, gaps })
   file.sync()
   const rolled = { segmentId: header.segmentId, baseOffset: base, dataBytes, sealedMs: options.nowMs }
   if (gaps.length > 0) seal(segment, { ...rolled, index: indexOverGaps(segment, rolled, gaps) })
   else if (isJoined) seal(segment, { ...rolled, index: builder?.finish(rolled) })
   else resume(segment, header, builder, scan)
+}
+
+/** What nothing proves to have been synced is written once more, the header with it: see `rewrite`. */
+function rewriteUnproven({ file }: SegmentInHand, position: number, dataBytes: number): void {
+  rewrite(file, 0, Math.min(SEGMENT_HEADER_BYTES, dataBytes))
+  rewrite(file, position, dataBytes)
 }
 
 /** With mode `skip`: what the segment has lost at its end, by what comes behind it. Undefined: nothing. */

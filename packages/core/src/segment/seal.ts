@@ -31,6 +31,8 @@ export function sealSegment(fs: FileSystem, directory: string, rolled: RolledSeg
     if (size < rolled.dataBytes) throw shorter(directory, rolled, size)
     if (size > rolled.dataBytes) file.truncate(rolled.dataBytes)
     file.sync()
+    // Or a system that orders a directory's changes as it likes could keep the index and lose the segment.
+    fs.syncDirectory(directory)
     const index = rolled.index ?? buildIndex(file, directory, rolled, nowMs)
     publishFile(fs, directory, indexFileName(index.baseOffset), encodeIndex(index))
     return index
