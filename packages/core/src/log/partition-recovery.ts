@@ -40,7 +40,7 @@ export type { RecoveredPartition, RecoveryOptions } from './recovered-segment.js
 
 /**
  * Brings a partition's directory to a state that can be appended to, and says what that is. Sealed segments are taken
- * by their index (those before the last one unseen); those without one are read, the older ones sealed, and the last one
+ * by their index (with mode `strict`, those before the last one unseen); those without one are read, the older ones sealed, and the last one
  * is gone on with. Running it again, also after a crash in its middle, gives the same.
  */
 export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
@@ -81,9 +81,13 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
 
 const COMPANION_BEING_WRITTEN = new RegExp(`^\\d{20}(\\${INDEX_SUFFIX}|\\${GAPS_SUFFIX})\\${TEMPORARY_SUFFIX}$`)
 
-/** The last sealed segment before the first unsealed one, or before it the one that the known-good point lies in. */
-function firstToSee({ knownGood, suspects }: RecoveryOptions, bases: number[], sealed: Set<number>): number {
-  const unsealed = bases.findIndex((base) => !sealed.has(base) || suspects?.has(base))
+/**
+ * The last sealed segment before the first unsealed one, or before it the one that the known-good point lies in. Modes
+ * that mend see all: what they leave has to open strictly, which may then look at an earlier one.
+ */
+function firstToSee({ mode, knownGood }: RecoveryOptions, bases: number[], sealed: Set<number>): number {
+  if (mode !== 'strict' && knownGood === undefined) return 0
+  const unsealed = bases.findIndex((base) => !sealed.has(base))
   const place = (unsealed === -1 ? bases.length : unsealed) - 1
   const known = knownGood ? bases.findIndex((base) => base >= knownGood.baseOffset) : -1
   return Math.max(known === -1 ? place : Math.min(place, known), 0)
