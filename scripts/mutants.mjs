@@ -37,7 +37,7 @@ const CHECKED = [
 ]
 /** Checks that are no condition of an `if`, and what is written in their place. @type {[string, string, string][]} */
 const OTHER_CHECKS = [
-  ['format/batch.js', 'batchChecksum(region, at) === checksum(region, at + BATCH_CHECKSUM_FROM, at + length)', 'true'],
+  ['format/batch.js', 'batchChecksum(region, at) === region.hash(at + BATCH_CHECKSUM_FROM, at + length)', 'true'],
   ['format/index-file.js', '(offset < baseOffset + recordCount && position < dataBytes)', 'true'],
   ['format/record.js', 'parts.next <= end', 'true'],
   ['segment/scan.js', 'batchBaseOffset(region, at) === offset', 'true'],
