@@ -1,6 +1,7 @@
 export {
   type Codec,
   type Durability,
+  type GapReason,
   isWalrusError,
   type RecoveryMode,
   type TopicConfig,
@@ -9,6 +10,7 @@ export {
 } from '@walrus-log/core'
 export type { WriterEvent } from './actor/supervised-writer.js'
 export type { Batch, LogRecord } from './log/batch.js'
+export type { Gap } from './log/gap.js'
 export type { PartitionStats, TopicStats } from './log/log-client.js'
 export type { OpenOptions, ProducerOptions, ReadOptions, RecordOptions, TopicOptions } from './log/options.js'
 export type { Ack, Producer } from './log/producer.js'

@@ -9,6 +9,7 @@ export {
 export * from './format/batch.js'
 export { type BatchOrigin, type EncodedBatch, encodeBatch, encodeBatchInto } from './format/batch-encoder.js'
 export { checksum, checksumSmall } from './format/checksum.js'
+export { decodeGaps, encodeGaps, type SegmentGap, type SegmentGaps } from './format/gaps-file.js'
 export { decodeIndex, encodeIndex, type IndexEntries, type SegmentIndex } from './format/index-file.js'
 export * from './format/layout.js'
 export * from './format/record.js'
@@ -21,11 +22,24 @@ export type { KnownGood } from './log/known-good.js'
 export { checkName } from './log/names.js'
 export { PartitionLog, type PartitionLogOptions } from './log/partition-log.js'
 export { type Codec, type Durability, type TopicConfig, type TopicRequest, TopicStore } from './log/topic-store.js'
+export { loadGaps } from './segment/gaps.js'
 export type { RecoveryMode } from './segment/recovery.js'
-export { type Damage, type ScanOptions, type ScanResult, scanSegment } from './segment/scan.js'
+export { type Damage, findSegmentId, type ScanOptions, type ScanResult, scanSegment } from './segment/scan.js'
 export { loadIndex, type RolledSegment, readSegmentHeader, sealSegment } from './segment/seal.js'
-export { indexFileName, segmentBases, segmentFileName } from './segment/segment-name.js'
-export { type ReadFill, type ReadPosition, SegmentReader } from './segment/segment-reader.js'
+export { gapsFileName, indexFileName, parseBaseOffset, segmentBases, segmentFileName } from './segment/segment-name.js'
+export {
+  type GapReason,
+  type ReadFill,
+  type ReadGap,
+  type ReadPosition,
+  SegmentReader,
+  type SegmentReaderOptions,
+} from './segment/segment-reader.js'
 export { type DirectoryLock, lockDirectory } from './storage/directory-lock.js'
 export type { FileSystem, OpenFile } from './storage/file-system.js'
 export { NodeFileSystem } from './storage/node-file-system.js'
+export { type DumpItem, dumpGaps, dumpIndex, dumpSegment } from './verify/dump.js'
+export type { Finding, FindingKind } from './verify/findings.js'
+export type { RepairMode } from './verify/repair-partition.js'
+export { type TopicReport, type VerifyOptions, verifyLog } from './verify/verify-log.js'
+export { type PartitionReport, verifyPartition } from './verify/verify-partition.js'

@@ -33,6 +33,9 @@ export const INDEX_INTERVAL_BYTES = 64 * 1024
 export const INDEX_BYTES_MAX =
   INDEX_HEADER_BYTES + INDEX_ENTRY_BYTES * (Math.floor(SEGMENT_BYTES_MAX / INDEX_INTERVAL_BYTES) + 1)
 
+/** Stretches of one segment that may be given up: a file with more damage than this is none to go on with. */
+export const GAPS_MAX = 1 << 20
+
 /** The open segment's file is given its size this far ahead, so that a sync has no size to journal. */
 export const PREALLOCATE_BYTES = 64 * 1024 * 1024
 

@@ -83,6 +83,8 @@ export class LogRecord<Value = unknown> {
 
 /** Whole records, in order, of one partition and one producer; iterate it once or more until the next one is pulled. */
 export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
+  /** A `Gap`, which a reader may hand out in a batch's place, has one. */
+  declare readonly gap: undefined
   readonly partition: number
   /** Offset of the first record that iteration gives. */
   readonly baseOffset: number

@@ -273,7 +273,7 @@ export class Host implements ControlCalls {
       this.#freeSlots.push(slot)
       throw error
     }
-    return { partition, slot, writer: writer.writer, directory }
+    return { partition, slot, writer: writer.writer, directory, skip: this.#options.recovery === 'skip' }
   }
 
   /** A new thread as long as there may be one more, else the one with the fewest partitions. */

@@ -45,6 +45,8 @@ export interface PartitionPlace {
   slot: number
   writer: number
   directory: string
+  /** Readers are shown gaps in place of damage: the log was opened with `recovery: 'skip'`. */
+  skip: boolean
 }
 
 /** An open topic, as the host tells it to any thread. */

@@ -25,8 +25,8 @@ const openOptions = z.strictObject({
   durability: durability.default('disk'),
   /** A log of its own below the same directory. */
   namespace: z.string().default('default'),
-  /** What to do about damage: cut a torn tail only, or cut at the first damage. */
-  recovery: z.enum(['strict', 'tail']).default('strict'),
+  /** What to do about damage: cut a torn tail only, cut at the first damage, or keep all that is whole and show gaps. */
+  recovery: z.enum(['strict', 'tail', 'skip']).default('strict'),
   /** Segment-writer threads; above it several partitions share one. */
   writerThreadsMax: z.number().int().min(1).max(WRITERS_MAX).default(Math.min(availableParallelism(), WRITERS_MAX)),
   /** Memory for all lanes of the process, in bytes; touched as it is used. */

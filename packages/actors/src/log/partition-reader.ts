@@ -7,6 +7,7 @@ import {
   batchTimestampMax,
   type FileSystem,
   READ_CHUNK_BYTES,
+  type ReadGap,
   type ReadPosition,
   Region,
   SegmentReader,
@@ -18,6 +19,7 @@ import { ReadAhead } from '../reader-pool/read-ahead.js'
 import { type FillRequest, locate } from '../reader-pool/tasks.js'
 import { Batch } from './batch.js'
 import type { ValueCodec } from './codec.js'
+import { Gap } from './gap.js'
 import type { LogClient, PartitionPlace } from './log-client.js'
 import { isReadTurnOver, nextTurn } from './turn.js'
 
@@ -29,6 +31,8 @@ interface Window {
   region: Region
   bytes: number
   next: ReadPosition
+  /** In place of batches: what is missing before `next`. */
+  gap?: ReadGap
 }
 
 /** Fills windows: from this thread, or from a thread of the reader pool. */
@@ -51,6 +55,7 @@ export class PartitionReader<Value> {
   readonly #offsetEnd: number
   #from: FillRequest['from']
   #window: Window | undefined
+  #gap: Gap | undefined
   #at = 0
   #offsetFrom: number
   #timestampFrom: number
@@ -70,9 +75,7 @@ export class PartitionReader<Value> {
     this.#timestampFrom = 'timestampMs' in start ? start.timestampMs : Number.NEGATIVE_INFINITY
     this.#offsetEnd = options.offsetEnd
     this.#source =
-      options.fs === undefined
-        ? new PoolSource(client, place, options.fileSystem)
-        : new ThreadSource(options.fs, place.directory)
+      options.fs === undefined ? new PoolSource(client, place, options.fileSystem) : new ThreadSource(options.fs, place)
   }
 
   /** The partition's high watermark, at most the offset where this reader ends. */
@@ -85,8 +88,13 @@ export class PartitionReader<Value> {
     return Math.min(offset, this.#offsetEnd)
   }
 
-  /** The next batch if it is in memory already. */
-  take(): Batch<Value> | undefined {
+  /** The next batch if it is in memory already, or what is missing in its place. */
+  take(): Batch<Value> | Gap | undefined {
+    if (this.#gap !== undefined) {
+      const gap = this.#gap
+      this.#gap = undefined
+      return gap
+    }
     const window = this.#window
     if (window === undefined) return undefined
     const { region } = window
@@ -114,7 +122,7 @@ export class PartitionReader<Value> {
   /** Whether there is something below the watermark that is not in memory. */
   get hasMore(): boolean {
     const from = this.#from
-    if (this.#window !== undefined && this.#at < this.#window.bytes) return true
+    if (this.#gap !== undefined || (this.#window !== undefined && this.#at < this.#window.bytes)) return true
     const offset = 'offset' in from ? from.offset : 0
     return offset < this.highWatermark
   }
@@ -132,6 +140,10 @@ export class PartitionReader<Value> {
     this.#window = window
     this.#at = 0
     this.#from = window.next
+    if (window.gap === undefined) return
+    const from = Math.max(window.gap.from, this.#offsetFrom)
+    const to = Math.min(window.gap.to, this.#offsetEnd)
+    if (from < to) this.#gap = new Gap({ ...window.gap, from, to }, this.place.partition)
   }
 
   close(): void {
@@ -144,8 +156,8 @@ class ThreadSource implements WindowSource {
   readonly #reader: SegmentReader
   #region = Region.allocateHashed(READ_CHUNK_BYTES)
 
-  constructor(fs: FileSystem, directory: string) {
-    this.#reader = new SegmentReader(fs, directory)
+  constructor(fs: FileSystem, { directory, skip }: PartitionPlace) {
+    this.#reader = new SegmentReader(fs, directory, { skip })
   }
 
   fill(from: FillRequest['from'], highWatermark: number): Window {
@@ -155,7 +167,7 @@ class ThreadSource implements WindowSource {
       this.#region = Region.allocateHashed(filled.bytesNeeded)
       filled = this.#reader.fill(filled.next, this.#region, highWatermark, true)
     }
-    return { region: this.#region, bytes: filled.bytes, next: filled.next }
+    return { region: this.#region, bytes: filled.bytes, next: filled.next, gap: filled.gap }
   }
 
   close(): void {
@@ -169,7 +181,7 @@ class ThreadSource implements WindowSource {
  */
 class PoolSource implements WindowSource {
   readonly #client: LogClient
-  readonly #request: Pick<FillRequest, 'fileSystem' | 'slot' | 'directory'>
+  readonly #request: Pick<FillRequest, 'fileSystem' | 'slot' | 'directory' | 'skip'>
   readonly #ahead: ReadAhead
   /** For what does not come out of the ring: the first window, and whatever ends a session. */
   #memory: WasmMemory | SharedArrayBuffer | undefined
@@ -177,7 +189,7 @@ class PoolSource implements WindowSource {
 
   constructor(client: LogClient, place: PartitionPlace, fileSystem: string | undefined) {
     this.#client = client
-    this.#request = { slot: place.slot, directory: place.directory, fileSystem }
+    this.#request = { slot: place.slot, directory: place.directory, skip: place.skip, fileSystem }
     this.#ahead = new ReadAhead((ring, from, highWatermark) =>
       client.control.ahead({ ...this.#request, ring, from, highWatermark }),
     )
@@ -213,7 +225,7 @@ class PoolSource implements WindowSource {
         highWatermark,
       })
       if (!reply.ok) throw decodeError(reply.error)
-      if (reply.bytesNeeded === undefined) return { region, bytes: reply.bytes, next: reply.next }
+      if (reply.bytesNeeded === undefined) return { region, bytes: reply.bytes, next: reply.next, gap: reply.gap }
       assert(reply.bytesNeeded > region.byteLength, 'a larger window is asked for than the one that did not do')
       bytesNeeded = reply.bytesNeeded
       start = reply.next

@@ -11,6 +11,7 @@ import {
 } from '../memory/layout.js'
 import type { Batch } from './batch.js'
 import { CODECS } from './codec.js'
+import type { Gap } from './gap.js'
 import { closedError, type LogClient, type PartitionPlace, readFirstOffset, type TopicPlace } from './log-client.js'
 import type { FilledReadOptions } from './options.js'
 import { PartitionReader, type ReadStart } from './partition-reader.js'
@@ -27,7 +28,7 @@ export async function* readTopic<Value>(
   topic: TopicPlace,
   access: ReadAccess,
   options: FilledReadOptions,
-): AsyncGenerator<Batch<Value>, void, undefined> {
+): AsyncGenerator<Batch<Value> | Gap, void, undefined> {
   const { signal, follow } = options
   const places = choosePartitions(topic, options.partition)
   const fs = isMainThread || options.readAhead === true ? undefined : access.fs
@@ -109,7 +110,8 @@ function startOf(client: LogClient, place: PartitionPlace, { from }: FilledReadO
   if (from === 'start') return { offset: first }
   if (from === 'end') return { offset: next }
   if (from instanceof Date) return { timestampMs: from.getTime() }
-  if (from >= first && from <= next) return { offset: from }
+  // With gaps shown, what lies before the first offset is one.
+  if ((from >= first || place.skip) && from <= next) return { offset: from }
   throw new WalrusError(
     'OFFSET_OUT_OF_RANGE',
     `partition ${place.partition} has offsets ${first} to ${next - 1}, ${from} was asked for; read from ${from < first ? first : next}`,

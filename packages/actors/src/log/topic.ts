@@ -1,5 +1,6 @@
 import type { TopicConfig } from '@walrus-log/core'
 import type { Batch } from './batch.js'
+import type { Gap } from './gap.js'
 import type { LogClient, TopicPlace, TopicStats } from './log-client.js'
 import { checkProducerOptions, checkReadOptions, type ProducerOptions, type ReadOptions } from './options.js'
 import { Producer } from './producer.js'
@@ -34,9 +35,10 @@ export class Topic<Value = unknown> {
   /**
    * Reads batches in order within each partition. Without `follow` it ends when all is read that was acknowledged at the
    * call; with it, it waits for more until `signal` is aborted, which rejects with the signal's reason.
-   * A batch and its views are valid until the next one is pulled.
+   * A batch and its views are valid until the next one is pulled. Where records are missing (see `recovery: 'skip'`) a
+   * `Gap` comes in a batch's place, with `gap`, `from` and `to`; iterating it gives no records.
    */
-  read(options: ReadOptions = {}): AsyncGenerator<Batch<Value>, void, undefined> {
+  read(options: ReadOptions = {}): AsyncGenerator<Batch<Value> | Gap, void, undefined> {
     this.#client.requireOpen()
     return readTopic<Value>(this.#client, this.#place, this.#access, checkReadOptions(options))
   }

@@ -3,6 +3,7 @@ import {
   type Durability,
   type FileSystem,
   loadIndex,
+  type ReadGap,
   type ReadPosition,
   Region,
   SegmentReader,
@@ -28,6 +29,8 @@ export interface FillRequest {
   /** The partition's slot: a topic of the same name that is made after this one was deleted has another. */
   slot: number
   directory: string
+  /** Show gaps in place of damage. */
+  skip: boolean
   from: ReadPosition | { offset: number } | { timestampMs: number }
   memory: WasmMemory | SharedArrayBuffer
   highWatermark: number
@@ -40,7 +43,7 @@ export interface AheadRequest extends Omit<FillRequest, 'from' | 'memory'> {
 }
 
 export type FillReply =
-  | { ok: true; bytes: number; start: ReadPosition; next: ReadPosition; bytesNeeded?: number }
+  | { ok: true; bytes: number; start: ReadPosition; next: ReadPosition; bytesNeeded?: number; gap?: ReadGap }
   | { ok: false; error: EncodedError }
 
 export type StoreRequest = { fileSystem: string | undefined; directory: string } & (
@@ -104,7 +107,7 @@ function readerOf(fs: FileSystem, request: ReaderKey): SegmentReader {
   const key = keyOf(request)
   let reader = readers.get(key)
   if (reader === undefined) {
-    reader = new SegmentReader(fs, request.directory)
+    reader = new SegmentReader(fs, request.directory, { skip: request.skip })
     if (readers.size >= READERS_MAX) {
       const [oldest, old] = readers.entries().next().value!
       old.close()

@@ -2,12 +2,14 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import type { CommandAction } from './action.js'
 import { createContext } from './context.js'
+import { addDump } from './dump.js'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, exitCodeOf } from './exit-code.js'
 import { addIngest } from './ingest.js'
 import type { Output } from './output.js'
 import { addRead } from './read.js'
 import { addStats } from './stats.js'
 import { addTopics } from './topics.js'
+import { addVerify } from './verify.js'
 
 const DIR_DEFAULT = './data'
 
@@ -31,7 +33,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const action: CommandAction = async (run) => {
     exitCode = await run()
   }
-  for (const add of [addIngest, addTopics, addRead, addStats]) addCommonOptions(add(program, context, action))
+  for (const add of [addIngest, addTopics, addRead, addStats, addVerify]) {
+    addCommonOptions(add(program, context, action))
+  }
+  addDump(program, context, action)
   try {
     await program.parseAsync(argv)
   } catch (error) {

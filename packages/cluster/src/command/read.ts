@@ -5,7 +5,7 @@ import type { CommandContext, CommonOptions } from './context.js'
 import { EXIT_INTERRUPTED, EXIT_OK } from './exit-code.js'
 import { existingTopic, withLog } from './open-log.js'
 import { parseCount, parseFrom, type ReadFrom } from './option-values.js'
-import { recordAsJson, recordAsLine, valueAsText } from './record-text.js'
+import { gapAsJson, gapAsLine, recordAsJson, recordAsLine, valueAsText } from './record-text.js'
 
 interface ReadOptions extends CommonOptions {
   from: ReadFrom
@@ -57,13 +57,19 @@ async function printRecords(
   topic: Topic,
   options: ReadOptions,
   signal: AbortSignal,
-  { stdout }: CommandContext,
+  { stdout, stderr }: CommandContext,
 ): Promise<void> {
   const { from, partition, follow, limit = Number.POSITIVE_INFINITY } = options
   const print = printerOf(options, topic.config.codec, stdout.columns ?? 120)
   let left = limit
   if (left === 0) return
   for await (const batch of topic.read({ from, partition, follow, signal })) {
+    if (batch.gap !== undefined) {
+      // Values alone have no word for what is missing among them.
+      if (options.values) stderr.line(gapAsLine(batch))
+      else await stdout.write(`${options.json ? gapAsJson(batch) : gapAsLine(batch)}\n`)
+      continue
+    }
     const lines: string[] = []
     for (const record of batch) {
       if (left-- <= 0) break

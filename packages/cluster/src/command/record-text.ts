@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { Codec, LogRecord } from '@walrus-log/actors'
+import type { Codec, Gap, LogRecord } from '@walrus-log/actors'
 
 type PrintedRecord = Pick<
   LogRecord<unknown>,
@@ -42,6 +42,14 @@ export function recordAsLine(record: PrintedRecord, codec: Codec, columns: numbe
   return line.length <= columns ? line : `${line.slice(0, Math.max(columns - 1, 20))}…`
 }
 
+export function gapAsJson({ partition, gap, from, to }: Gap): string {
+  return JSON.stringify({ partition, gap, from, to })
+}
+
+export function gapAsLine({ partition, gap, from, to }: Gap): string {
+  return `${partition}/${from}  (${gap}: the records ${from} to ${to - 1} are not there)`
+}
+
 function keyText(key: Uint8Array): string {
   return isUtf8(key) ? textOf(key) : base64(key)
 }
@@ -67,6 +75,6 @@ function toJson(value: unknown): string {
 }
 
 /** Records hold anything, escape sequences for a terminal included. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

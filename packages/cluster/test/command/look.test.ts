@@ -140,7 +140,7 @@ describe('walrus read', () => {
 
 describe('the command', () => {
   it('has help, for each of its parts, and a version', async () => {
-    for (const parts of [[], ['ingest'], ['topics'], ['read'], ['stats']]) {
+    for (const parts of [[], ['ingest'], ['topics'], ['read'], ['stats'], ['verify']]) {
       const { code, stdout, stderr } = await walrus([...parts, '--help'])
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
       expect(stdout).toContain('Usage: walrus')

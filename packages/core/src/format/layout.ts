@@ -85,6 +85,18 @@ export const INDEX_EPOCH_LAST_AT = 76
 export const INDEX_RESERVED_AT = 80
 export const INDEX_CHECK_AT = 92
 
+// Gaps file of a segment of which something is given up.
+export const GAPS_MAGIC = 0x5047_4c57 // "WLGP"
+export const GAPS_HEADER_BYTES = 32
+export const GAPS_ENTRY_BYTES = 32
+export const GAPS_MAGIC_AT = 0
+export const GAPS_VERSION_AT = 4
+export const GAPS_SEGMENT_ID_AT = 8
+export const GAPS_ENTRY_COUNT_AT = 12
+export const GAPS_BASE_OFFSET_AT = 16
+export const GAPS_RESERVED_AT = 24
+export const GAPS_CHECK_AT = 28
+
 /** Bytes rounded up to the next multiple of 8. Exact for sizes below 2^31. */
 export function align8(bytes: number): number {
   return (bytes + 7) & ~7

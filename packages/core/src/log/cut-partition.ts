@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { loadIndex, sealSegment } from '../segment/seal.js'
-import { indexFileName, segmentBases, segmentFileName } from '../segment/segment-name.js'
+import { gapsFileName, indexFileName, segmentBases, segmentFileName } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
 import type { KnownGood } from './known-good.js'
 
@@ -14,6 +14,8 @@ import type { KnownGood } from './known-good.js'
 export function cutPartition(fs: FileSystem, directory: string, durable: KnownGood, nowMs: number): void {
   const behind = segmentBases(fs.list(directory)).filter((base) => base > durable.baseOffset)
   removeSegments(fs, directory, behind)
+  // Also where nothing is left to remove: an attempt before this one may have failed just here.
+  fs.syncDirectory(directory)
   const name = path.join(directory, segmentFileName(durable.baseOffset))
   if (!fs.exists(name)) return
   const index = loadIndex(fs, directory, durable.baseOffset)
@@ -42,6 +44,9 @@ export function removeSegments(fs: FileSystem, directory: string, bases: readonl
   for (const base of [...bases].reverse()) {
     removeIndex(fs, directory, base)
     fs.remove(path.join(directory, segmentFileName(base)))
+    // Last: without it, what is left of a segment that is half removed would be damage.
+    const gaps = path.join(directory, gapsFileName(base))
+    if (fs.exists(gaps)) fs.remove(gaps)
     fs.syncDirectory(directory)
   }
 }

@@ -138,7 +138,10 @@ export class PartitionLog {
   sync(): void {
     if (this.#open === undefined) return
     this.#open.sync()
-    if (this.#isEntryDurable) return
+    if (!this.#isEntryDurable) this.#syncEntry()
+  }
+
+  #syncEntry(): void {
     this.#options.fs.syncDirectory(this.directory)
     this.#isEntryDurable = true
   }
@@ -147,6 +150,8 @@ export class PartitionLog {
   roll(): void {
     const full = this.#open
     if (full === undefined || full.recordCount === 0) return
+    // Nothing could tell that a first segment is missing: that it is there is durable before there is a second one.
+    if (!this.#isEntryDurable && this.bases.length === 1) this.#syncEntry()
     const rolled = full.rolled(this.#options.now())
     full.abandon()
     this.#open = undefined

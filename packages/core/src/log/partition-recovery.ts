@@ -1,81 +1,71 @@
 import path from 'node:path'
-import { WalrusError } from '../errors.js'
+import { isWalrusError } from '../errors.js'
 import { batchEpoch } from '../format/batch.js'
+import type { SegmentGap, SegmentGaps } from '../format/gaps-file.js'
 import type { SegmentIndex } from '../format/index-file.js'
-import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
-import type { Region } from '../format/region.js'
+import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import type { SegmentHeader } from '../format/segment-header.js'
+import { isHeaderGivenUp, loadGaps, publishGaps, unlessDamaged } from '../segment/gaps.js'
 import { IndexBuilder } from '../segment/index-builder.js'
 import { OpenSegment } from '../segment/open-segment.js'
-import { type Behind, classifyDamage, decideRecovery, type RecoveryMode } from '../segment/recovery.js'
-import { findBatches, type ScanResult, scanSegment } from '../segment/scan.js'
-import { loadIndex, readSegmentHeader, sealSegment } from '../segment/seal.js'
+import { classifyDamage, decideRecovery } from '../segment/recovery.js'
+import { rewrite, UnprovenTail } from '../segment/rewrite.js'
+import { contentEnd, type ScanResult, scanSegment } from '../segment/scan.js'
+import { loadIndex, type RolledSegment, sealSegment } from '../segment/seal.js'
 import {
   basesWithSuffix,
+  GAPS_SUFFIX,
+  gapsFileName,
   INDEX_SUFFIX,
   indexFileName,
   segmentBases,
   segmentFileName,
   TEMPORARY_SUFFIX,
 } from '../segment/segment-name.js'
-import type { FileSystem, OpenFile } from '../storage/file-system.js'
-import { removeSegments } from './cut-partition.js'
-import type { KnownGood } from './known-good.js'
+import { decideHeaderless, withoutHeader } from './lost-header.js'
+import {
+  corrupt,
+  dropFrom,
+  misplaced,
+  offsetBehind,
+  type RecoveredPartition,
+  type RecoveryOptions,
+  type SegmentInHand,
+  type SegmentToRead,
+  soundHeader,
+  witnessBehind,
+} from './recovered-segment.js'
 
-export interface RecoveryOptions {
-  fs: FileSystem
-  directory: string
-  partition: number
-  mode: RecoveryMode
-  segmentBytes: number
-  nowMs: number
-  knownGood?: KnownGood
-  /** Called for each whole batch found behind the known-good point, in order. */
-  onBatch?: (region: Region, at: number, position: number) => void
-}
-
-export interface RecoveredPartition {
-  /** Base offsets of all segments, ascending, the open one included. */
-  bases: number[]
-  /** Undefined: there is none to go on with, the next segment begins at `offsetNext`. */
-  open: OpenSegment | undefined
-  offsetNext: number
-  /** Lease epoch of the last batch or segment; a new holder's is higher. */
-  epochLast: number
-  /** Bytes that were cut from torn tails. */
-  cutBytes: number
-}
-
-/** One segment in recovery's hands. `place` is its index in `result.bases`. */
-interface Segment {
-  options: RecoveryOptions
-  result: RecoveredPartition
-  place: number
-  base: number
-  name: string
-  file: OpenFile
-}
+export type { RecoveredPartition, RecoveryOptions } from './recovered-segment.js'
 
 /**
  * Brings a partition's directory to a state that can be appended to, and says what that is. Sealed segments are taken
- * by their index (those before the last one unseen); those without one are read, the older ones sealed, and the last one
+ * by their index (with mode `strict`, those before the last one unseen); those without one are read, the older ones sealed, and the last one
  * is gone on with. Running it again, also after a crash in its middle, gives the same.
  */
 export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   const { fs, directory } = options
   fs.makeDirectory(directory)
   const names = fs.list(directory)
-  for (const base of basesWithSuffix(names, INDEX_SUFFIX + TEMPORARY_SUFFIX)) {
-    fs.remove(path.join(directory, indexFileName(base) + TEMPORARY_SUFFIX))
+  for (const name of names) {
+    if (COMPANION_BEING_WRITTEN.test(name)) fs.remove(path.join(directory, name))
   }
   const bases = segmentBases(names)
   const sealed = new Set(basesWithSuffix(names, INDEX_SUFFIX))
-  dropOrphans(options, bases, sealed)
-  const result: RecoveredPartition = { bases, open: undefined, offsetNext: bases[0] ?? 0, epochLast: 0, cutBytes: 0 }
+  const isSegment = new Set(bases)
+  for (const base of basesWithSuffix(names, GAPS_SUFFIX)) {
+    if (!isSegment.has(base)) fs.remove(path.join(directory, gapsFileName(base)))
+  }
+  const orphans = [...sealed].filter((base) => !isSegment.has(base))
+  if (options.mode !== 'skip') dropOrphans(options, bases, orphans)
+  const offsetEnd = options.mode === 'skip' ? endOfOrphans(options, orphans) : 0
+  const offsetNext = bases[0] ?? offsetEnd
+  const result: RecoveredPartition = { bases, open: undefined, offsetNext, epochLast: 0, cutBytes: 0 }
   for (let place = firstToSee(options, bases, sealed); place < bases.length; place++) {
     const base = bases[place]
     const name = path.join(directory, segmentFileName(base))
-    const segment = { options, result, place, base, name, file: fs.open(name, 'write') }
+    const segment: SegmentInHand = { options, result, place, base, name, file: fs.open(name, 'write'), offsetEnd: 0 }
+    if (place === bases.length - 1) segment.offsetEnd = offsetEnd
     result.offsetNext = base
     try {
       if (!sealed.has(base) || !takeSealed(segment)) recoverSegment(segment)
@@ -83,11 +73,20 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
       if (result.open === undefined) segment.file.close()
     }
   }
+  // What an orphan says is written down in a gap by now, unless there is no segment that could have one.
+  if (options.mode === 'skip' && bases.length > 0) dropOrphans(options, bases, orphans)
+  if (result.open === undefined && bases.length > 0) fs.syncDirectory(directory)
   return result
 }
 
-/** The last sealed segment before the first unsealed one, or before it the one that the known-good point lies in. */
-function firstToSee({ knownGood }: RecoveryOptions, bases: number[], sealed: Set<number>): number {
+const COMPANION_BEING_WRITTEN = new RegExp(`^\\d{20}(\\${INDEX_SUFFIX}|\\${GAPS_SUFFIX})\\${TEMPORARY_SUFFIX}$`)
+
+/**
+ * The last sealed segment before the first unsealed one, or before it the one that the known-good point lies in. Modes
+ * that mend see all: what they leave has to open strictly, which may then look at an earlier one.
+ */
+function firstToSee({ mode, knownGood }: RecoveryOptions, bases: number[], sealed: Set<number>): number {
+  if (mode !== 'strict' && knownGood === undefined) return 0
   const unsealed = bases.findIndex((base) => !sealed.has(base))
   const place = (unsealed === -1 ? bases.length : unsealed) - 1
   const known = knownGood ? bases.findIndex((base) => base >= knownGood.baseOffset) : -1
@@ -95,10 +94,8 @@ function firstToSee({ knownGood }: RecoveryOptions, bases: number[], sealed: Set
 }
 
 /** An index without its segment must not speak for a later segment of that name. */
-function dropOrphans({ fs, directory, mode }: RecoveryOptions, bases: number[], sealed: Set<number>): void {
-  const isSegment = new Set(bases)
-  for (const base of sealed) {
-    if (isSegment.has(base)) continue
+function dropOrphans({ fs, directory, mode }: RecoveryOptions, bases: number[], orphans: number[]): void {
+  for (const base of orphans) {
     const name = path.join(directory, segmentFileName(base))
     // Below the first segment, it is what an interrupted trim left.
     const isTrimmed = bases.length > 0 && base < bases[0]
@@ -107,30 +104,65 @@ function dropOrphans({ fs, directory, mode }: RecoveryOptions, bases: number[], 
   }
 }
 
-/** Takes a segment by its index. Returns false where that is damaged and the mode lets it be dropped and made anew. */
-function takeSealed(segment: Segment): boolean {
+/** Where the records end that the indexes of missing segments tell of. */
+function endOfOrphans({ fs, directory }: RecoveryOptions, orphans: number[]): number {
+  const ends = orphans.map((base) => {
+    const index = unlessDamaged(true, () => loadIndex(fs, directory, base))
+    return index?.baseOffset === base ? base + index.recordCount : base
+  })
+  return Math.max(0, ...ends)
+}
+
+/** Takes a segment by its index. Returns false where that is damaged and the mode lets it be made anew. */
+function takeSealed(segment: SegmentInHand): boolean {
   const { options, result, base, name } = segment
   const { fs, directory, mode, knownGood } = options
-  const header = soundHeader(segment)
+  const sound = soundHeader(segment)
+  let index: SegmentIndex | undefined
   try {
-    const index = loadIndex(fs, directory, base)!
-    if (header === undefined) throw corrupt(name, 0, base, 'has no sound segment header')
-    checkSealed(segment, index, header)
-    if (knownGood !== undefined && knownGood.baseOffset <= base) visitSealed(segment, index)
+    index = loadIndex(fs, directory, base)!
+    const read = toRead(segment, sound, false)
+    if (read === undefined) throw corrupt(name, 0, base, 'has no sound segment header')
+    checkSealed(segment, index, read.header)
+    if (knownGood !== undefined && knownGood.baseOffset <= base) visitSealed(segment, index, read.gaps)
     result.offsetNext = base + index.recordCount
     result.epochLast = Math.max(result.epochLast, index.epochLast)
+    if (options.suspects?.has(base)) throw corrupt(name, 0, base, 'is to be read')
+    // What is missing behind it goes down in its gaps.
+    const behind = offsetBehind(segment)
+    if (mode === 'skip' && behind !== undefined && behind > result.offsetNext) return false
   } catch (error) {
-    if (mode === 'strict' || !(error instanceof WalrusError && error.code === 'SEGMENT_CORRUPT')) throw error
-    fs.remove(path.join(directory, indexFileName(base)))
-    fs.syncDirectory(directory)
+    if (mode === 'strict' || !(isWalrusError(error) && error.code === 'SEGMENT_CORRUPT')) throw error
+    if (mode === 'tail') {
+      fs.remove(path.join(directory, indexFileName(base)))
+      fs.syncDirectory(directory)
+    } else if (index?.baseOffset === base && (sound === undefined || sound.segmentId === index.segmentId)) {
+      segment.offsetEnd = Math.max(segment.offsetEnd, base + index.recordCount)
+    }
     return false
   }
   joinNext(segment)
   return true
 }
 
+/** How the segment is read; undefined where its header is neither sound nor given up. */
+function toRead(
+  segment: SegmentInHand,
+  header: SegmentHeader | undefined,
+  forgiving: boolean,
+): SegmentToRead | undefined {
+  const { fs, directory } = segment.options
+  const known = unlessDamaged(forgiving, () => loadGaps(fs, directory, segment.base))
+  if (header === undefined) {
+    if (known === undefined || !isHeaderGivenUp(known.gaps)) return undefined
+    return { ...withoutHeader(segment, known.segmentId), gaps: known.gaps }
+  }
+  // Gaps of another segment of that name are not this one's.
+  return { header, gaps: known?.segmentId === header.segmentId ? known.gaps : [] }
+}
+
 /** That index and segment speak of the same bytes. The bytes themselves are checked when they are read. */
-function checkSealed({ name, base, file }: Segment, index: SegmentIndex, header: SegmentHeader): void {
+function checkSealed({ name, base, file }: SegmentInHand, index: SegmentIndex, header: SegmentHeader): void {
   const { segmentId, baseOffset, dataBytes, recordCount } = index
   if (segmentId !== header.segmentId || baseOffset !== base)
     throw corrupt(name, 0, base, 'is not the segment of its index')
@@ -147,92 +179,137 @@ function checkSealed({ name, base, file }: Segment, index: SegmentIndex, header:
 }
 
 /** Shows the caller what lies behind the known-good point in a segment that was sealed since. */
-function visitSealed({ options, name, base, file }: Segment, index: SegmentIndex): void {
+function visitSealed(
+  { options, name, base, file }: SegmentInHand,
+  index: SegmentIndex,
+  gaps: readonly SegmentGap[],
+): void {
   const { knownGood, onBatch } = options
   const from = knownGood?.baseOffset === base ? knownGood : { position: SEGMENT_HEADER_BYTES, offset: base }
   const { segmentId, dataBytes } = index
-  const scan = scanSegment({ file, segmentId, position: from.position, offset: from.offset, onBatch })
+  const scan = scanSegment({ file, segmentId, position: from.position, offset: from.offset, gaps, onBatch })
   if (scan.position !== dataBytes) throw corrupt(name, scan.position, scan.offsetNext, 'is damaged after it was sealed')
 }
 
 /** Reads a segment without index, and seals it or goes on in it. */
-function recoverSegment(segment: Segment): void {
+function recoverSegment(segment: SegmentInHand): void {
   const { options, result, place, base, name, file } = segment
-  const { fs, directory } = options
-  const header = soundHeader(segment)
-  if (header === undefined) {
-    decideHeaderless(segment)
+  const read = toRead(segment, soundHeader(segment), options.mode !== 'strict') ?? decideHeaderless(segment)
+  if (read === undefined) {
     dropFrom(segment, place)
     return
   }
+  const { header } = read
   result.epochLast = Math.max(result.epochLast, header.leaseEpoch)
   const known = options.knownGood?.baseOffset === base ? options.knownGood : undefined
   if (known !== undefined && known.position > file.size()) {
     throw corrupt(name, file.size(), known.offset, `ends before byte ${known.position}, up to which it was written`)
   }
   const builder = known === undefined ? new IndexBuilder() : undefined
+  const unproven = new UnprovenTail()
+  const from = known?.position ?? SEGMENT_HEADER_BYTES
   const scan = scanSegment({
     file,
     segmentId: header.segmentId,
-    position: known?.position ?? SEGMENT_HEADER_BYTES,
+    position: from,
     offset: known?.offset ?? base,
+    gaps: read.gaps,
+    skip: options.mode === 'skip',
     onBatch: (region, at, position) => {
       builder?.add(region, at, position)
+      unproven.add(region, at, position)
       result.epochLast = Math.max(result.epochLast, batchEpoch(region, at))
       options.onBatch?.(region, at, position)
     },
   })
   result.offsetNext = scan.offsetNext
-  if (scan.damage !== undefined) cutDamage(segment, scan)
+  const gaps = [...read.gaps.filter(({ positionFrom }) => positionFrom < from), ...scan.gaps]
+  const lost = options.mode === 'skip' ? gapAtEnd(segment, scan) : undefined
+  if (lost !== undefined) gaps.push(lost)
+  else if (scan.damage !== undefined) cutDamage(segment, scan)
+  result.offsetNext = lost?.offsetTo ?? scan.offsetNext
+  const dataBytes = lost?.positionTo ?? scan.position
   const isJoined = joinNext(segment)
-  file.sync()
-  const state = { position: scan.position, offset: scan.offsetNext, builder, bytesMax: options.segmentBytes }
-  if (!isJoined) {
-    fs.syncDirectory(directory)
-    result.open = OpenSegment.resume(file, name, header, state)
+  if (gaps.length > 0 && result.offsetNext === base && !isJoined) {
+    // Nothing is left of it but what is given up, without a record among it.
+    dropFrom(segment, place)
     return
   }
-  const rolled = { segmentId: header.segmentId, baseOffset: base, dataBytes: scan.position, sealedMs: options.nowMs }
-  sealSegment(fs, directory, { ...rolled, index: builder?.finish(rolled) }, options.nowMs)
+  rewriteUnproven(segment, unproven.position ?? dataBytes, dataBytes)
+  writeDownGaps(segment, { segmentId: header.segmentId, baseOffset: base, gaps })
+  file.sync()
+  const rolled = { segmentId: header.segmentId, baseOffset: base, dataBytes, sealedMs: options.nowMs }
+  if (gaps.length > 0) seal(segment, { ...rolled, index: indexOverGaps(segment, rolled, gaps) })
+  else if (isJoined) seal(segment, { ...rolled, index: builder?.finish(rolled) })
+  else resume(segment, header, builder, scan)
 }
 
-/**
- * The segment's header; undefined where there is none. A file that is another segment's by its header is refused in every
- * mode: no recovery may remove it.
- */
-function soundHeader({ options, base, name, file }: Pick<Segment, 'options' | 'base' | 'name' | 'file'>) {
-  const header = readSegmentHeader(file, name)
-  if (header !== undefined && (header.partition !== options.partition || header.baseOffset !== base)) {
-    const { partition, baseOffset } = header
-    throw misplaced(name, base, `is of partition ${partition} and begins with offset ${baseOffset} by its header`)
+/** What nothing proves to have been synced is written once more, the header with it: see `rewrite`. */
+function rewriteUnproven({ file }: SegmentInHand, position: number, dataBytes: number): void {
+  rewrite(file, 0, Math.min(SEGMENT_HEADER_BYTES, dataBytes))
+  rewrite(file, position, dataBytes)
+}
+
+/** With mode `skip`: what the segment has lost at its end, by what comes behind it. Undefined: nothing. */
+function gapAtEnd(segment: SegmentInHand, { position, offsetNext, damage }: ScanResult): SegmentGap | undefined {
+  const { file } = segment
+  const offsetTo = offsetBehind(segment) ?? offsetNext
+  const kind = damage === undefined ? 'nothing' : classifyDamage(offsetNext, witnessBehind(segment))
+  const isKept = decideRecovery('skip', kind) === 'keep-and-skip'
+  if (offsetTo <= offsetNext && !isKept) return undefined
+  const end = damage === undefined ? position : Math.ceil(contentEnd(file) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+  const positionTo = Math.max(Math.min(end, file.size()), position)
+  return { positionFrom: position, positionTo, offsetFrom: offsetNext, offsetTo: Math.max(offsetTo, offsetNext) }
+}
+
+/** Before the seal, so that whoever finds the segment sealed finds its gaps as well. */
+function writeDownGaps({ options: { fs, directory }, base }: SegmentInHand, gaps: SegmentGaps): void {
+  const isThere = fs.exists(path.join(directory, gapsFileName(base)))
+  if (gaps.gaps.length > 0) {
+    const known = isThere ? unlessDamaged(true, () => loadGaps(fs, directory, base)) : undefined
+    if (JSON.stringify(known) !== JSON.stringify(gaps)) publishGaps(fs, directory, gaps)
+  } else if (isThere) {
+    fs.remove(path.join(directory, gapsFileName(base)))
+    fs.syncDirectory(directory)
   }
-  return header
 }
 
-/**
- * A file without header was being created when the power failed, unless something says that there was more: bytes in the
- * sector that the header shares with the first batch, or a batch that knew a record of this segment as acknowledged.
- */
-function decideHeaderless(segment: Segment): void {
-  const { options, place, base, name, file } = segment
-  const sector = new Uint8Array(SECTOR_BYTES)
-  const length = file.read(sector, 0, sector.length, 0)
-  const hasFirstBatch = sector.subarray(SEGMENT_HEADER_BYTES, length).some((byte) => byte !== 0)
-  const own = findBatches(file, undefined, base)
-  const acknowledged = Math.max(own.acknowledgedOffset, acknowledgedFrom(segment, place + 1))
-  const isProven = hasFirstBatch || acknowledged > base
-  const behind: Behind = isProven ? 'acknowledged' : own.batchCount > 0 ? 'unacknowledged' : 'nothing'
-  if (decideRecovery(options.mode, behind) !== 'cut') throw corrupt(name, 0, base, 'has no sound segment header')
+/** The index of a segment with gaps counts the offsets that it spans; batches and digest are those that are there. */
+function indexOverGaps(
+  { file, base, result }: SegmentInHand,
+  rolled: { segmentId: number; baseOffset: number; dataBytes: number; sealedMs: number },
+  gaps: readonly SegmentGap[],
+): SegmentIndex {
+  const builder = new IndexBuilder()
+  const { segmentId } = rolled
+  const onBatch = builder.add.bind(builder)
+  scanSegment({ file, segmentId, position: SEGMENT_HEADER_BYTES, offset: base, gaps, onBatch })
+  return { ...builder.finish(rolled), recordCount: result.offsetNext - base }
 }
 
-/** What a disk writes whole or not at all. */
-const SECTOR_BYTES = 512
+function seal({ options: { fs, directory, nowMs } }: SegmentInHand, rolled: RolledSegment): void {
+  sealSegment(fs, directory, rolled, nowMs)
+}
+
+function resume(
+  { options, result, base, name, file }: SegmentInHand,
+  header: SegmentHeader,
+  builder: IndexBuilder | undefined,
+  scan: ScanResult,
+): void {
+  const { fs, directory } = options
+  const index = path.join(directory, indexFileName(base))
+  if (fs.exists(index)) fs.remove(index)
+  fs.syncDirectory(directory)
+  const state = { position: scan.position, offset: scan.offsetNext, builder, bytesMax: options.segmentBytes }
+  result.open = OpenSegment.resume(file, name, header, state)
+}
 
 /** Cuts the segment at its damage, with all that follows it, or throws where the mode forbids it. */
-function cutDamage(segment: Segment, scan: ScanResult): void {
+function cutDamage(segment: SegmentInHand, scan: ScanResult): void {
   const { options, result, place, name, file } = segment
   const { position, offsetNext, damage, later } = scan
-  const behind = classifyDamage(scan, acknowledgedFrom(segment, place + 1))
+  const behind = classifyDamage(offsetNext, later, witnessBehind(segment))
   if (decideRecovery(options.mode, behind) !== 'cut') {
     const lost =
       later.batchCount > 0 ? `, ${later.batchCount} whole batches follow from byte ${later.positionFirst}` : ''
@@ -253,7 +330,7 @@ function cutDamage(segment: Segment, scan: ScanResult): void {
  * Whether the next segment goes on where this one ends, as it does unless the end of this one was lost. Then what follows
  * is dropped, or the mode forbids it and this throws. Also false where this one is the last.
  */
-function joinNext(segment: Segment): boolean {
+function joinNext(segment: SegmentInHand): boolean {
   const { options, result, place } = segment
   const { offsetNext } = result
   const next = result.bases[place + 1]
@@ -261,48 +338,10 @@ function joinNext(segment: Segment): boolean {
   if (next === offsetNext) return true
   const name = path.join(options.directory, segmentFileName(next))
   if (next < offsetNext) throw misplaced(name, next, `begins inside the segment before it, which ends at ${offsetNext}`)
-  const behind = acknowledgedFrom(segment, place + 1) > offsetNext ? 'acknowledged' : 'unacknowledged'
+  const behind = classifyDamage(offsetNext, witnessBehind(segment))
   if (decideRecovery(options.mode, behind) !== 'cut') {
     throw corrupt(name, 0, offsetNext, `begins with offset ${next}, ${offsetNext} expected`)
   }
   dropFrom(segment, place + 1)
   return false
-}
-
-/** The highest offset that any batch or header of the segments from `place` on knew as acknowledged. */
-function acknowledgedFrom({ options, result }: Segment, place: number): number {
-  let acknowledged = 0
-  for (const base of result.bases.slice(place)) {
-    const name = path.join(options.directory, segmentFileName(base))
-    const file = options.fs.open(name, 'read')
-    try {
-      const header = soundHeader({ options, base, name, file })
-      const found = findBatches(file, header?.segmentId, base)
-      acknowledged = Math.max(acknowledged, header?.acknowledgedOffset ?? 0, found.acknowledgedOffset)
-    } finally {
-      file.close()
-    }
-  }
-  return acknowledged
-}
-
-/** What follows a cut was never acknowledged, or the user gave it up: it goes, or its offsets would come twice. */
-function dropFrom({ options, result }: Segment, place: number): void {
-  removeSegments(options.fs, options.directory, result.bases.splice(place))
-}
-
-function corrupt(file: string, position: number, offset: number, what: string): WalrusError {
-  return new WalrusError(
-    'SEGMENT_CORRUPT',
-    `${file} ${what}; restore it from a copy, or keep one and open with recovery: 'tail' to go on from what is whole before it`,
-    { file, position, offset },
-  )
-}
-
-function misplaced(file: string, offset: number, what: string): WalrusError {
-  return new WalrusError('SEGMENT_CORRUPT', `${file} ${what}; it does not belong there, move it out of the directory`, {
-    file,
-    position: 0,
-    offset,
-  })
 }

@@ -11,6 +11,7 @@ import {
 import { TEMPORARY_SUFFIX } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { checkName, isName } from './names.js'
+import { checkSettings, encodeSettings } from './topic-file.js'
 
 export type Codec = 'bytes' | 'utf8' | 'json' | 'msgpack'
 
@@ -31,7 +32,7 @@ export interface TopicConfig {
 /** What a caller asks of a topic; what it leaves out is kept, or the default for a new topic. */
 export type TopicRequest = Partial<Omit<TopicConfig, 'name' | 'createdMs'>>
 
-const CONFIG_FILE = 'topic.json'
+export const CONFIG_FILE = 'topic.json'
 const DELETED_PREFIX = '.deleted-'
 
 /** The topics of one namespace: a directory each, with its settings. Synchronous; owned by the holder of the lock. */
@@ -57,6 +58,15 @@ export class TopicStore {
 
   /** Throws `UNKNOWN_TOPIC` where there is none of that name. */
   get(name: string): TopicConfig {
+    return this.#read(name, false)
+  }
+
+  /** Takes settings whose checksum does not hold as they stand, where they can be a topic's, and gives them a new one. */
+  accept(name: string): void {
+    this.#write(path.join(this.#directory, name), this.#read(name, true))
+  }
+
+  #read(name: string, isAccepted: boolean): TopicConfig {
     checkName('topic', name)
     const file = path.join(this.#directory, name, CONFIG_FILE)
     if (!this.#fs.exists(file)) {
@@ -69,7 +79,7 @@ export class TopicStore {
     try {
       const bytes = new Uint8Array(handle.size())
       handle.read(bytes, 0, bytes.length, 0)
-      return parseConfig(name, file, bytes)
+      return parseConfig(name, file, bytes, isAccepted)
     } finally {
       handle.close()
     }
@@ -140,7 +150,7 @@ export class TopicStore {
     if (this.#fs.exists(temporary)) this.#fs.remove(temporary)
     const handle = this.#fs.open(temporary, 'create')
     try {
-      const bytes = new TextEncoder().encode(`${JSON.stringify({ version: FORMAT_VERSION, ...config }, null, 2)}\n`)
+      const bytes = encodeSettings(config)
       handle.write(bytes, 0, bytes.length, 0)
       handle.sync()
     } finally {
@@ -151,21 +161,25 @@ export class TopicStore {
   }
 }
 
-function parseConfig(name: string, file: string, bytes: Uint8Array): TopicConfig {
+function parseConfig(name: string, file: string, bytes: Uint8Array, isAccepted: boolean): TopicConfig {
   const corrupt = (cause?: unknown): WalrusError =>
-    new WalrusError('SEGMENT_CORRUPT', `${file} is not the JSON that this program wrote; restore it from a copy`, {
-      cause,
-      file,
-      position: 0,
-    })
-  let parsed: Partial<TopicConfig> & { version?: number }
+    new WalrusError(
+      'SEGMENT_CORRUPT',
+      `${file} is not the JSON that this program wrote; restore it from a copy, or have 'walrus verify --repair' accept it as it is`,
+      {
+        cause,
+        file,
+        position: 0,
+      },
+    )
+  let parsed: Partial<TopicConfig> & { version?: number; check?: string }
   try {
     parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {
     throw corrupt(cause)
   }
   if (typeof parsed !== 'object' || parsed === null) throw corrupt()
-  const { version, ...config } = parsed
+  const { version, check: _check, ...config } = parsed
   if (version !== FORMAT_VERSION) {
     throw new WalrusError(
       'FORMAT_VERSION',
@@ -173,7 +187,7 @@ function parseConfig(name: string, file: string, bytes: Uint8Array): TopicConfig
       { file },
     )
   }
-  if (wrongField(config) !== undefined) throw corrupt()
+  if (wrongField(config) !== undefined || (!isAccepted && checkSettings(bytes) === 'damaged')) throw corrupt()
   return { ...(config as TopicConfig), name }
 }
 

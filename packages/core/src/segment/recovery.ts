@@ -1,5 +1,3 @@
-import type { ScanResult } from './scan.js'
-
 /** The user's word for what may be given up. */
 export type RecoveryMode = 'strict' | 'tail' | 'skip'
 
@@ -27,10 +25,16 @@ const DECISIONS: Record<RecoveryMode, Record<Behind, RecoveryAction>> = {
   skip: { nothing: 'cut', unacknowledged: 'keep-and-skip', acknowledged: 'keep-and-skip' },
 }
 
-export function classifyDamage(scan: ScanResult, acknowledgedLater: number): Behind {
-  const acknowledged = Math.max(scan.later.acknowledgedOffset, acknowledgedLater)
-  if (acknowledged > scan.offsetNext) return 'acknowledged'
-  return scan.later.batchCount > 0 ? 'unacknowledged' : 'nothing'
+/** What speaks, behind a damaged place, of what had stood there. */
+export interface Witness {
+  batchCount: number
+  acknowledgedOffset: number
+}
+
+/** `offset`: the first that is damaged or missing. */
+export function classifyDamage(offset: number, ...witnesses: Witness[]): Behind {
+  if (witnesses.some(({ acknowledgedOffset }) => acknowledgedOffset > offset)) return 'acknowledged'
+  return witnesses.some(({ batchCount }) => batchCount > 0) ? 'unacknowledged' : 'nothing'
 }
 
 export function decideRecovery(mode: RecoveryMode, behind: Behind): RecoveryAction {

@@ -9,6 +9,7 @@ import {
   checkBatch,
   checkBatchHeader,
 } from '../format/batch.js'
+import type { SegmentGap } from '../format/gaps-file.js'
 import { ALIGNMENT_BYTES, BATCH_HEADER_BYTES, BATCH_MAGIC, SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { Region } from '../format/region.js'
 import { READ_CHUNK_BYTES } from '../limits.js'
@@ -31,6 +32,8 @@ export interface ScanResult {
   /** Undefined: behind the run there is nothing but the file's end or zeros. */
   damage?: Damage
   later: LaterBatches
+  /** Stretches that were leapt over: those given up before, and with `skip` those found. */
+  gaps: SegmentGap[]
 }
 
 /** Whole batches of a segment behind damage, and the highest offset that any of them knew as acknowledged. */
@@ -47,8 +50,17 @@ export interface ScanOptions {
   /** Byte of the first batch to look at, and the offset that it must begin with. */
   position: number
   offset: number
-  /** Called for each batch of the unbroken run, in order; the region is valid during the call only. */
-  onBatch?: (region: Region, at: number, position: number) => void
+  /** Stretches that were given up before, ascending; the run goes on behind them. */
+  gaps?: readonly SegmentGap[]
+  /** Go on behind damage wherever a whole batch follows it, and note the gap. */
+  skip?: boolean
+  /**
+   * Called for each batch of the unbroken run, in order; the region is valid during the call only. False ends the scan
+   * before that batch.
+   */
+  onBatch?: (region: Region, at: number, position: number) => unknown
+  /** Called for each stretch that is leapt over, in order; without a reason where it was given up before. */
+  onGap?: (gap: SegmentGap, reason: DamageReason | undefined) => void
   /** Called for whole batches behind damage. */
   onLaterBatch?: (region: Region, at: number, position: number) => void
 }
@@ -60,37 +72,103 @@ export interface ScanOptions {
 export function scanSegment(options: ScanOptions): ScanResult {
   const { file, segmentId } = options
   const window = new ScanWindow(file)
+  const known = (options.gaps ?? []).filter(({ positionFrom }) => positionFrom >= options.position)
   const result: ScanResult = {
     position: options.position,
     offsetNext: options.offset,
     later: { batchCount: 0, positionFirst: -1, offsetFirst: -1, acknowledgedOffset: 0 },
+    gaps: [],
+  }
+  const leap = (gap: SegmentGap, reason?: DamageReason): void => {
+    options.onGap?.(gap, reason)
+    result.gaps.push(gap)
+    result.position = gap.positionTo
+    result.offsetNext = gap.offsetTo
   }
   for (;;) {
-    const check = window.checkAt(result.position)
-    if (check === 'zeros') {
-      const rest = window.firstNonZeroAfter(result.position)
-      if (rest === undefined) return result
-      result.damage = { position: result.position, reason: 'after-zeros', offset: result.offsetNext }
-      break
+    const gap = known[0]
+    if (gap !== undefined && gap.positionFrom <= result.position) {
+      known.shift()
+      if (gap.positionFrom === result.position && gap.offsetFrom === result.offsetNext) leap(gap)
+      continue
     }
-    const { region, at } = window
-    if (check !== 'sound') {
-      result.damage = { position: result.position, reason: check, offset: result.offsetNext }
-      break
+    const reason = damageAt(window, result.position, segmentId, result.offsetNext)
+    if (reason === 'end') return result
+    if (reason === undefined) {
+      const { region, at } = window
+      if (options.onBatch?.(region, at, result.position) === false) return result
+      result.offsetNext += batchRecordCount(region, at)
+      result.position += batchLength(region, at)
+      continue
     }
-    if (batchSegmentId(region, at) !== segmentId || batchBaseOffset(region, at) !== result.offsetNext) {
-      const reason = batchSegmentId(region, at) === segmentId ? 'wrong-offset' : 'foreign'
-      result.damage = { position: result.position, reason, offset: result.offsetNext }
-      break
+    const { position, offsetNext } = result
+    // A sound batch with a later offset than expected is itself the first of those behind the damage.
+    const from = reason === 'wrong-offset' ? position : position + ALIGNMENT_BYTES
+    if (options.skip === true) {
+      const next = findNext(window, from, segmentId, offsetNext)
+      if (next !== undefined) {
+        const [positionTo, offsetTo] = [next, batchBaseOffset(window.region, window.at)]
+        leap({ offsetFrom: offsetNext, offsetTo, positionFrom: position, positionTo }, reason)
+        continue
+      }
     }
-    options.onBatch?.(region, at, result.position)
-    result.offsetNext += batchRecordCount(region, at)
-    result.position += batchLength(region, at)
+    result.damage = { position, reason, offset: offsetNext }
+    result.later = findLater(window, from, segmentId, offsetNext, options.onLaterBatch)
+    return result
   }
-  // A sound batch with a later offset than expected is itself the first of those behind the damage.
-  const from = result.damage.reason === 'wrong-offset' ? result.position : result.position + ALIGNMENT_BYTES
-  result.later = findLater(window, from, segmentId, result.offsetNext, options.onLaterBatch)
-  return result
+}
+
+/** Why no batch of the run stands at `position`; `end`: nothing but zeros does; undefined: one does. */
+function damageAt(
+  window: ScanWindow,
+  position: number,
+  segmentId: number,
+  offset: number,
+): DamageReason | 'end' | undefined {
+  const check = window.checkAt(position)
+  if (check === 'zeros') return window.firstNonZeroAfter(position) === undefined ? 'end' : 'after-zeros'
+  if (check !== 'sound') return check
+  const { region, at } = window
+  if (batchSegmentId(region, at) !== segmentId) return 'foreign'
+  return batchBaseOffset(region, at) === offset ? undefined : 'wrong-offset'
+}
+
+/** Where the first whole batch of the segment stands, at or behind `position`, that begins at `offset` or later. */
+export function findNextBatch(
+  file: OpenFile,
+  segmentId: number,
+  position: number,
+  offset: number,
+): { position: number; offset: number } | undefined {
+  const window = new ScanWindow(file)
+  const found = findNext(window, position, segmentId, offset)
+  return found === undefined ? undefined : { position: found, offset: batchBaseOffset(window.region, window.at) }
+}
+
+/**
+ * The segment that most bytes of whole batches say they are of, in a file whose header is lost. A record may hold what
+ * looks like a batch of another segment; the more is in the file, the less that can mislead.
+ */
+export function findSegmentId(file: OpenFile, offset: number): number | undefined {
+  const bytes = new Map<number, number>()
+  let most: number | undefined
+  findLater(new ScanWindow(file), SEGMENT_HEADER_BYTES, undefined, offset, (region, at) => {
+    const id = batchSegmentId(region, at)
+    bytes.set(id, (bytes.get(id) ?? 0) + batchLength(region, at))
+    if (most === undefined || bytes.get(id)! > bytes.get(most)!) most = id
+  })
+  return most
+}
+
+/** Where the last byte of the file that is not zero ends. */
+export function contentEnd(file: OpenFile): number {
+  const region = Region.allocate(READ_CHUNK_BYTES)
+  for (let end = file.size(); end > 0; end -= READ_CHUNK_BYTES) {
+    const from = Math.max(end - READ_CHUNK_BYTES, 0)
+    const bytes = file.read(region.u8, 0, end - from, from)
+    for (let at = bytes - 1; at >= 0; at--) if (region.u8[at] !== 0) return from + at + 1
+  }
+  return 0
 }
 
 /**
@@ -111,14 +189,10 @@ function findLater(
   onBatch: ScanOptions['onLaterBatch'],
 ): LaterBatches {
   const later: LaterBatches = { batchCount: 0, positionFirst: -1, offsetFirst: -1, acknowledgedOffset: 0 }
-  for (let position = from; ; ) {
-    const found = window.findMagic(position)
-    if (found === undefined) return later
-    position = found
-    if (!window.mayBegin(position, segmentId, offset) || window.checkAt(position) !== 'sound') {
-      position += ALIGNMENT_BYTES
-      continue
-    }
+  for (let next: number | undefined = from; ; ) {
+    next = findNext(window, next, segmentId, offset)
+    if (next === undefined) return later
+    const position = next
     const { region, at } = window
     if (later.batchCount === 0) {
       later.positionFirst = position
@@ -127,13 +201,23 @@ function findLater(
     later.batchCount++
     later.acknowledgedOffset = Math.max(later.acknowledgedOffset, batchAcknowledgedOffset(region, at))
     onBatch?.(region, at, position)
-    position += batchLength(region, at)
+    next += batchLength(region, at)
+  }
+}
+
+/** The first of them; `window` looks at it then. */
+function findNext(window: ScanWindow, from: number, segmentId: number | undefined, offset: number): number | undefined {
+  for (let position = from; ; position += ALIGNMENT_BYTES) {
+    const found = window.findMagic(position)
+    if (found === undefined) return undefined
+    position = found
+    if (window.mayBegin(position, segmentId, offset) && window.checkAt(position) === 'sound') return position
   }
 }
 
 /** A part of the file in memory, moved and widened as the scan asks. `region` and `at` are where `checkAt` looked. */
 class ScanWindow {
-  region = Region.allocate(READ_CHUNK_BYTES)
+  region: Region
   at = 0
   readonly #file: OpenFile
   #position = 0
@@ -141,6 +225,7 @@ class ScanWindow {
 
   constructor(file: OpenFile) {
     this.#file = file
+    this.region = Region.allocate(Math.min(Math.max(file.size(), BATCH_HEADER_BYTES), READ_CHUNK_BYTES))
   }
 
   /** Checks what stands at `position`, having made sure that all of it is in memory. */

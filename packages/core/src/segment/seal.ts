@@ -7,8 +7,9 @@ import { decodeSegmentHeader, type SegmentHeader } from '../format/segment-heade
 import { INDEX_BYTES_MAX } from '../limits.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { IndexBuilder } from './index-builder.js'
+import { publishFile } from './publish-file.js'
 import { scanSegment } from './scan.js'
-import { indexFileName, segmentFileName, TEMPORARY_SUFFIX } from './segment-name.js'
+import { indexFileName, segmentFileName } from './segment-name.js'
 
 /** A segment that takes no more writes and is not sealed yet. */
 export interface RolledSegment {
@@ -30,8 +31,10 @@ export function sealSegment(fs: FileSystem, directory: string, rolled: RolledSeg
     if (size < rolled.dataBytes) throw shorter(directory, rolled, size)
     if (size > rolled.dataBytes) file.truncate(rolled.dataBytes)
     file.sync()
+    // Or a system that orders a directory's changes as it likes could keep the index and lose the segment.
+    fs.syncDirectory(directory)
     const index = rolled.index ?? buildIndex(file, directory, rolled, nowMs)
-    publishIndex(fs, directory, index)
+    publishFile(fs, directory, indexFileName(index.baseOffset), encodeIndex(index))
     return index
   } finally {
     file.close()
@@ -57,22 +60,6 @@ export function loadIndex(fs: FileSystem, directory: string, baseOffset: number)
 export function readSegmentHeader(file: OpenFile, name: string): SegmentHeader | undefined {
   const region = Region.allocate(SEGMENT_HEADER_BYTES)
   return decodeSegmentHeader(region, 0, file.read(region.u8, 0, SEGMENT_HEADER_BYTES, 0), name)
-}
-
-function publishIndex(fs: FileSystem, directory: string, index: SegmentIndex): void {
-  const name = path.join(directory, indexFileName(index.baseOffset))
-  const temporary = name + TEMPORARY_SUFFIX
-  if (fs.exists(temporary)) fs.remove(temporary)
-  const file = fs.open(temporary, 'create')
-  try {
-    const bytes = encodeIndex(index)
-    file.write(bytes, 0, bytes.length, 0)
-    file.sync()
-  } finally {
-    file.close()
-  }
-  fs.rename(temporary, name)
-  fs.syncDirectory(directory)
 }
 
 function buildIndex(file: OpenFile, directory: string, rolled: RolledSegment, sealedMs: number): SegmentIndex {

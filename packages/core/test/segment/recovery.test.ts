@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Behind, classifyDamage, decideRecovery, type RecoveryMode } from '#core/segment/recovery.js'
-import type { ScanResult } from '#core/segment/scan.js'
+import { type Behind, classifyDamage, decideRecovery, type RecoveryMode, type Witness } from '#core/segment/recovery.js'
 
 /** The table of `docs/format.md`. */
 const TABLE: [RecoveryMode, Behind, ReturnType<typeof decideRecovery>][] = [
@@ -15,14 +14,7 @@ const TABLE: [RecoveryMode, Behind, ReturnType<typeof decideRecovery>][] = [
   ['skip', 'acknowledged', 'keep-and-skip'],
 ]
 
-function damaged(offsetNext: number, batchCount: number, acknowledgedOffset: number): ScanResult {
-  return {
-    position: 64,
-    offsetNext,
-    damage: { position: 64, reason: 'bad-checksum', offset: offsetNext },
-    later: { batchCount, positionFirst: 0, offsetFirst: 0, acknowledgedOffset },
-  }
-}
+const found = (batchCount: number, acknowledgedOffset: number): Witness => ({ batchCount, acknowledgedOffset })
 
 describe('the recovery decision', () => {
   it.each(TABLE)('in mode %s with %s behind the damage is to %s', (mode, behind, action) => {
@@ -30,16 +22,17 @@ describe('the recovery decision', () => {
   })
 
   it('takes nothing behind for a torn tail', () => {
-    expect(classifyDamage(damaged(10, 0, 0), 0)).toBe('nothing')
+    expect(classifyDamage(10, found(0, 0), found(0, 0))).toBe('nothing')
+    expect(classifyDamage(10)).toBe('nothing')
   })
 
   it('takes later batches that know nothing of the damaged record for writes that the disk reordered', () => {
-    expect(classifyDamage(damaged(10, 3, 10), 10)).toBe('unacknowledged')
+    expect(classifyDamage(10, found(3, 10), found(0, 10))).toBe('unacknowledged')
   })
 
   it('takes a later batch, in this segment or another, that knew the damaged record as acknowledged for proof', () => {
-    expect(classifyDamage(damaged(10, 1, 11), 0)).toBe('acknowledged')
-    expect(classifyDamage(damaged(10, 0, 0), 11)).toBe('acknowledged')
-    expect(classifyDamage(damaged(10, 2, 4), 500)).toBe('acknowledged')
+    expect(classifyDamage(10, found(1, 11), found(0, 0))).toBe('acknowledged')
+    expect(classifyDamage(10, found(0, 0), found(0, 11))).toBe('acknowledged')
+    expect(classifyDamage(10, found(2, 4), found(0, 500))).toBe('acknowledged')
   })
 })

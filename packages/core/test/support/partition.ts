@@ -80,9 +80,13 @@ export function readRecords(
 }
 
 /** The values of the whole partition; their offsets have to be without a gap. */
-export function readValues(directory: string, log: { offsetFirst: number; offsetNext: number }): string[] {
+export function readValues(
+  directory: string,
+  log: { offsetFirst: number; offsetNext: number },
+  fs: FileSystem = new NodeFileSystem(),
+): string[] {
   if (log.offsetFirst === log.offsetNext) return []
-  const records = readRecords(directory, log.offsetFirst, log.offsetNext)
+  const records = readRecords(directory, log.offsetFirst, log.offsetNext, { fs })
   expect(records.map(({ offset }) => offset)).toEqual(
     Array.from({ length: log.offsetNext - log.offsetFirst }, (_, index) => log.offsetFirst + index),
   )

@@ -1,121 +1,250 @@
 import path from 'node:path'
 import type { FileSystem, OpenFile } from '#core/storage/file-system.js'
+import { below, type Random } from './random.js'
+import { SECTOR_BYTES, SimulatedFile } from './simulated-file.js'
 
-/** What a disk writes whole or not at all. */
-const SECTOR_BYTES = 512
+export type { Random } from './random.js'
 
-/** A number in [0, 1), from whoever decides what the disk does. */
-export type Random = () => number
+/** What can go wrong. The first five may be planned for a certain call; all are counted. */
+export type Fault =
+  /** A call fails with EIO and has no effect. */
+  | 'read error'
+  | 'write error'
+  | 'metadata error'
+  /** The first bytes of a write are written, then it fails with EIO. */
+  | 'short write'
+  /** A sync fails with EIO; the dirty pages are dropped. */
+  | 'sync error'
+  | 'directory sync error'
+  /** The disk is full: a write ends at some byte with ENOSPC. */
+  | 'disk full'
+  | 'process died'
+  | 'power lost'
+  | 'sector lost'
+  | 'directory change lost'
+  | 'page dropped'
+  | 'bit rotten'
 
-interface FileNode {
-  /** What programs read: the page cache. */
-  bytes: Buffer
-  /** What the last sync left on the platter. */
-  durable: Buffer
-}
+type Operation = 'read' | 'write' | 'metadata' | 'sync' | 'directory sync'
 
-type EntryChange = { name: string; node: FileNode | undefined }
+type EntryChange = { name: string; node: SimulatedFile | undefined }
 
 interface DirectoryNode {
-  entries: Map<string, FileNode>
-  durable: Map<string, FileNode>
+  entries: Map<string, SimulatedFile>
+  durable: Map<string, SimulatedFile>
   /** Changes of entries since the last sync of the directory, oldest first; one that belongs together is one array. */
   pending: EntryChange[][]
 }
 
 /**
- * A disk in memory that can lose its power. Fault model: of what was written and not synced, each sector reaches the
- * platter or does not, on its own; so does the file's length. Changes of a directory reach it in order, up to any point,
- * whatever was synced of the files in it. What was synced is there. A process may also die before any of its calls.
+ * A disk in memory. Fault model:
+ * - Of what was written and not synced, each sector reaches the platter or does not, on its own, at any time, in any of
+ *   the versions that it had; so does the file's length. Changes of a directory reach it in order up to any point, or each
+ *   on its own, whatever was synced of the files in it. What was synced is there.
+ * - A process may die before any of its calls, with or without the power.
+ * - Any call may fail; a failed sync drops the dirty pages. The disk may be full at any byte. Bits may rot.
+ * Calls that change or read anything are numbered, so that a fault can be planned for each.
  */
 export class SimulatedDisk implements FileSystem {
   /** Calls that are left until the process dies. */
   callsLeft = Number.POSITIVE_INFINITY
-  readonly #directories = new Map<string, DirectoryNode>()
+  /** How likely a fault is, at each call that it can hit. */
+  readonly rates = new Map<Fault, number>()
+  /** A fault that is to come at a certain call, counted from 1; `wasPlaced` says whether it could be. */
+  planned: { call: number; fault: 'error' | 'disk full' | 'short write' } | undefined
+  wasPlaced = false
+  /** Call, counted from 1, before which the process dies. */
+  dieAt: number | undefined
+  /** Whether the power goes when the process dies; its owner sees to it. */
+  isPowerLostWithProcess = false
+  calls = 0
+  /** Bytes that can still be written to sectors that took no room before. */
+  bytesFree = Number.POSITIVE_INFINITY
+  readonly counts = new Map<Fault, number>()
+  /** Is told of each call, for whoever looks into a failure. */
+  trace: ((line: string) => void) | undefined
+  readonly #random: Random
+  #directories = new Map<string, DirectoryNode>()
   #life = 0
+  #isCalm = false
 
-  /** Turns the disk off and on again. Whoever had files open has them no more. */
-  losePower(random: Random): void {
+  /** `random` decides on faults that come by their rates. */
+  constructor(random: Random = () => 1) {
+    this.#random = random
+  }
+
+  /** Whether the process has died: whatever it calls from then on fails. */
+  get isDead(): boolean {
+    return this.callsLeft < 0
+  }
+
+  /** Runs without any fault, for those who check. */
+  calmly<Result>(action: () => Result): Result {
+    const was = this.#isCalm
+    this.#isCalm = true
+    try {
+      return action()
+    } finally {
+      this.#isCalm = was
+    }
+  }
+
+  clone(): SimulatedDisk {
+    const copy = new SimulatedDisk(this.#random)
+    const files = new Map<SimulatedFile, SimulatedFile>()
+    const cloned = (entries: Map<string, SimulatedFile>): Map<string, SimulatedFile> => {
+      const copies = new Map<string, SimulatedFile>()
+      for (const [name, node] of entries) {
+        const file = files.get(node) ?? node.clone()
+        files.set(node, file)
+        copies.set(name, file)
+      }
+      return copies
+    }
+    for (const [name, { entries, durable }] of this.#directories) {
+      copy.#directories.set(name, { entries: cloned(entries), durable: cloned(durable), pending: [] })
+    }
+    return copy
+  }
+
+  /** A new process: whoever had files open has them no more. */
+  restart(): void {
     this.#life++
     this.callsLeft = Number.POSITIVE_INFINITY
-    const settled = new Set<FileNode>()
+  }
+
+  /** Turns the disk off and on again. */
+  losePower(random: Random): void {
+    this.restart()
+    this.trace?.('POWER LOST')
+    this.#count('power lost')
+    const settled = new Set<SimulatedFile>()
     for (const directory of this.#directories.values()) {
-      const reached = Math.floor(random() * (directory.pending.length + 1))
-      for (const changes of directory.pending.slice(0, reached)) apply(directory.durable, changes)
+      const { pending } = directory
+      const isInOrder = random() < 0.5
+      const reached = below(random, pending.length + 1)
+      for (const [at, changes] of pending.entries()) {
+        if (isInOrder ? at < reached : random() < 0.5) apply(directory.durable, changes)
+        else this.#count('directory change lost')
+      }
       directory.entries = new Map(directory.durable)
       directory.pending = []
       for (const node of directory.entries.values()) {
-        if (!settled.has(node)) settle(node, random)
+        if (!settled.has(node)) this.#count('sector lost', node.losePower(random).sectorsLost)
         settled.add(node)
       }
     }
   }
 
+  /** Writes back some of what is dirty, as systems do in the background. */
+  writeBack(random: Random): void {
+    for (const { entries } of this.#directories.values()) for (const node of entries.values()) node.writeBack(random)
+  }
+
+  /** Turns over a bit of one of the directory's files. Returns its name and the byte. */
+  rot(directory: string, random: Random): { name: string; at: number } | undefined {
+    const files = [...this.#directory(directory).entries].filter(([, node]) => node.cache.length > 0)
+    if (files.length === 0) return undefined
+    const [name, node] = files[below(random, files.length)]
+    this.#count('bit rotten')
+    return { name, at: node.rot(random) }
+  }
+
   open(file: string, mode: 'read' | 'write' | 'create'): OpenFile {
+    this.#step(mode === 'create' ? 'metadata' : 'read', `${mode} ${path.basename(file)}`)
     const directory = this.#directory(path.dirname(file))
     const name = path.basename(file)
     let node = directory.entries.get(name)
     if (mode === 'create') {
-      this.#step()
       if (node !== undefined) throw systemError('EEXIST', file)
-      node = { bytes: Buffer.alloc(0), durable: Buffer.alloc(0) }
+      node = new SimulatedFile()
       this.#change(directory, [{ name, node }])
     }
     if (node === undefined) throw systemError('ENOENT', file)
-    return this.#handle(node)
+    return this.#handle(node, name)
   }
 
-  #handle(node: FileNode): OpenFile {
+  #handle(node: SimulatedFile, name: string): OpenFile {
     const life = this.#life
-    const step = (): void => {
-      if (life !== this.#life) throw systemError('EBADF', 'a file from before the power failure')
-      this.#step()
+    const step = (operation: Operation, what: string): Fault | undefined => {
+      if (life !== this.#life) throw systemError('EBADF', 'a file from before the end of its process')
+      return this.#step(operation, `${what} ${name}`)
     }
     const write = (source: Uint8Array, position: number): void => {
-      step()
-      if (position + source.length > node.bytes.length) node.bytes = resized(node.bytes, position + source.length)
-      node.bytes.set(source, position)
+      const fault = step('write', `write ${source.length} at ${position} of`)
+      const taken =
+        fault === undefined ? this.#takeSpace(node, source.length, position) : below(this.#chance, source.length)
+      node.write(source.subarray(0, taken), position)
+      if (fault === 'disk full' || (fault === undefined && taken < source.length)) {
+        if (fault === undefined) this.#count('disk full')
+        throw systemError('ENOSPC', 'the disk is full')
+      }
+      if (fault === 'short write') throw systemError('EIO', 'a part of it was written')
     }
     return {
       read: (target, offset, length, position) => {
-        const part = node.bytes.subarray(position, position + length)
+        step('read', `read ${length} at ${position} of`)
+        const part = node.cache.subarray(position, position + length)
         target.set(part, offset)
         return part.length
       },
       write: (source, offset, length, position) => write(source.subarray(offset, offset + length), position),
       writeMany: (views, position) => write(Buffer.concat(views), position),
-      sync() {
-        step()
-        node.durable = Buffer.from(node.bytes)
+      sync: () => {
+        if (step('sync', 'sync') === undefined) return node.sync()
+        this.#count('page dropped', node.failSync(this.#chance))
+        throw systemError('EIO', 'the sync failed')
       },
-      truncate(length) {
-        step()
-        node.bytes = resized(node.bytes, length)
+      truncate: (length) => {
+        step('metadata', `truncate to ${length}`)
+        node.resize(length)
       },
-      size: () => node.bytes.length,
+      size: () => node.cache.length,
       close() {},
     }
   }
 
+  /** Chance that is there also where faults are planned. */
+  readonly #chance: Random = () => {
+    const number = this.#random()
+    return number === 1 ? 0.5 : number
+  }
+
+  /** How much of a write the disk has room for. */
+  #takeSpace(node: SimulatedFile, bytes: number, position: number): number {
+    for (let at = position; at < position + bytes; ) {
+      const sector = Math.floor(at / SECTOR_BYTES)
+      const next = Math.min((sector + 1) * SECTOR_BYTES, position + bytes)
+      if (!node.allocated.has(sector)) {
+        if (this.bytesFree < next - at) return Math.min(at - position + Math.max(this.bytesFree, 0), bytes)
+        this.bytesFree -= next - at
+      }
+      at = next
+    }
+    return bytes
+  }
+
   list(directory: string): string[] {
+    this.#step('read', 'list')
     return [...this.#directory(directory).entries.keys()]
   }
 
   makeDirectory(directory: string): void {
-    this.#step()
+    this.#step('metadata', 'makeDirectory')
     if (this.#directories.has(directory)) return
     this.#directories.set(directory, { entries: new Map(), durable: new Map(), pending: [] })
   }
 
   syncDirectory(directory: string): void {
-    this.#step()
+    if (this.#step('directory sync', 'syncDirectory') !== undefined)
+      throw systemError('EIO', 'the sync of a directory failed')
     const node = this.#directory(directory)
     node.durable = new Map(node.entries)
     node.pending = []
   }
 
   rename(from: string, to: string): void {
-    this.#step()
+    this.#step('metadata', `rename to ${path.basename(to)}`)
     const directory = this.#directory(path.dirname(from))
     const node = directory.entries.get(path.basename(from))
     if (node === undefined) throw systemError('ENOENT', from)
@@ -126,14 +255,14 @@ export class SimulatedDisk implements FileSystem {
   }
 
   remove(file: string): void {
-    this.#step()
+    this.#step('metadata', `remove ${path.basename(file)}`)
     const directory = this.#directory(path.dirname(file))
     if (!directory.entries.has(path.basename(file))) throw systemError('ENOENT', file)
     this.#change(directory, [{ name: path.basename(file), node: undefined }])
   }
 
   removeTree(directory: string): void {
-    this.#step()
+    this.#step('metadata', 'removeTree')
     this.#directories.delete(directory)
   }
 
@@ -152,38 +281,56 @@ export class SimulatedDisk implements FileSystem {
     return node
   }
 
-  #step(): void {
-    if (--this.callsLeft < 0) throw systemError('EIO', 'the process died')
+  /** Counts the call, and lets it fail where that is to be. Returns a fault that has effects before it fails. */
+  #step(operation: Operation, what: string): Fault | undefined {
+    if (this.#isCalm) return undefined
+    this.calls++
+    this.trace?.(`${this.calls} ${what}`)
+    if (this.dieAt === this.calls) this.callsLeft = 0
+    if ((operation !== 'read' || this.dieAt === this.calls) && --this.callsLeft < 0) {
+      if (this.callsLeft === -1) this.#count('process died')
+      throw systemError('EIO', 'the process died')
+    }
+    if (this.isDead) throw systemError('EIO', 'the process died')
+    const fault = this.#faultOf(operation)
+    if (fault === undefined) return undefined
+    this.#count(fault)
+    this.trace?.(`  ${fault}`)
+    if (fault === 'read error' || fault === 'write error' || fault === 'metadata error') {
+      throw systemError('EIO', fault)
+    }
+    return fault
+  }
+
+  #faultOf(operation: Operation): Fault | undefined {
+    const { planned } = this
+    if (planned?.call === this.calls) {
+      const fault = planned.fault === 'error' ? ERRORS[operation] : operation === 'write' ? planned.fault : undefined
+      this.wasPlaced = fault !== undefined
+      return fault
+    }
+    const faults: Fault[] = operation === 'write' ? ['write error', 'short write', 'disk full'] : [ERRORS[operation]]
+    return faults.find((fault) => this.rates.has(fault) && this.#random() < this.rates.get(fault)!)
+  }
+
+  #count(fault: Fault, by = 1): void {
+    if (by > 0) this.counts.set(fault, (this.counts.get(fault) ?? 0) + by)
   }
 }
 
-function apply(entries: Map<string, FileNode>, changes: EntryChange[]): void {
+const ERRORS: Record<Operation, Fault> = {
+  read: 'read error',
+  write: 'write error',
+  metadata: 'metadata error',
+  sync: 'sync error',
+  'directory sync': 'directory sync error',
+}
+
+function apply(entries: Map<string, SimulatedFile>, changes: EntryChange[]): void {
   for (const { name, node } of changes) {
     if (node === undefined) entries.delete(name)
     else entries.set(name, node)
   }
-}
-
-/** Leaves of the file what reached the platter. */
-function settle(node: FileNode, random: Random): void {
-  const length = random() < 0.5 ? node.bytes.length : node.durable.length
-  const wanted = resized(node.bytes, length)
-  const bytes = resized(node.durable, length)
-  // Now and then a whole file's sectors share one fate; else each has its own.
-  const chance = random()
-  const odds = chance < 0.2 ? 0 : chance < 0.4 ? 1 : 0.5
-  for (let at = 0; at < length; at += SECTOR_BYTES) {
-    if (random() < odds) wanted.copy(bytes, at, at, Math.min(at + SECTOR_BYTES, length))
-  }
-  node.bytes = bytes
-  node.durable = Buffer.from(bytes)
-}
-
-function resized(bytes: Buffer, length: number): Buffer {
-  if (length <= bytes.length) return Buffer.from(bytes.subarray(0, length))
-  const larger = Buffer.alloc(length)
-  bytes.copy(larger)
-  return larger
 }
 
 function systemError(code: string, what: string): Error {

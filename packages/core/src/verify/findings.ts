@@ -1,0 +1,47 @@
+/** What is wrong with a file, in the words that a program may branch on. */
+export type FindingKind =
+  /** Batches that are not whole, or are not there, before others that are. */
+  | 'batches'
+  /** The end of a partition: a torn write, or damage; nothing tells them apart. */
+  | 'tail'
+  /** A segment's header. */
+  | 'header'
+  /** A segment that others show to have been there. */
+  | 'missing'
+  /** An index, or an index of what is not there. */
+  | 'index'
+  | 'gaps'
+  /** A topic's settings. */
+  | 'settings'
+  /** A file that belongs elsewhere, or overlaps another. No repair touches it. */
+  | 'misplaced'
+  /** A format that this version does not know. No repair touches it. */
+  | 'version'
+
+/** Damage, by file, byte and offsets. Ends are exclusive; undefined where nobody knows. */
+export interface Finding {
+  kind: FindingKind
+  topic: string
+  partition?: number
+  file: string
+  position: number
+  positionTo?: number
+  offset?: number
+  offsetTo?: number
+  /** What was found, and what to do about it. */
+  what: string
+  advice: string
+}
+
+export const ADVICE: Record<FindingKind, string> = {
+  batches:
+    "restore the file from a copy; or '--repair skip' keeps all that is whole, '--repair cut' ends the log there",
+  tail: "the next open cuts it off; restore the file from a copy first, or '--repair' cuts it and keeps the original",
+  header: "restore the file from a copy; or '--repair skip' reads on without it, '--repair cut' ends the log before it",
+  missing: "restore the file from a copy; or '--repair skip' leaves a gap, '--repair cut' ends the log before it",
+  index: "'--repair' makes it anew from its segment",
+  gaps: "restore the file from a copy; or '--repair skip' finds out anew what its segment has lost",
+  settings: "restore the file from a copy; or '--repair' accepts settings that can be as they stand",
+  misplaced: 'move it out of the directory',
+  version: 'use the version that wrote it',
+}

@@ -1,0 +1,119 @@
+import path from 'node:path'
+import { isWalrusError, WalrusError } from '../errors.js'
+import { isName } from '../log/names.js'
+import { checkSettings } from '../log/topic-file.js'
+import { CONFIG_FILE, TopicStore } from '../log/topic-store.js'
+import type { FileSystem } from '../storage/file-system.js'
+import { ADVICE, type Finding, type FindingKind } from './findings.js'
+import { copyFile, type RepairMode, repairPartition } from './repair-partition.js'
+import { type PartitionPlace, type PartitionReport, verifyPartition } from './verify-partition.js'
+
+export interface VerifyOptions {
+  fs: FileSystem
+  /** The namespace's; its lock is held by the caller. */
+  directory: string
+  /** All of them if left out. */
+  topics?: readonly string[]
+  repair?: RepairMode
+  nowMs: number
+}
+
+export interface TopicReport {
+  topic: string
+  /** Of the settings; those of the partitions are theirs. */
+  findings: Finding[]
+  partitions: PartitionReport[]
+  /** Files that were kept beside by a repair. */
+  kept: string[]
+  /** After a repair: what is still wrong. */
+  remaining: Finding[]
+}
+
+/** Reads every byte of a log that nobody has open, topic by topic, and mends what it is told to. */
+export function* verifyLog(options: VerifyOptions): Generator<TopicReport, void, undefined> {
+  const { fs, directory } = options
+  const found = fs.list(directory).filter((name) => isTopic(fs, path.join(directory, name)))
+  for (const topic of options.topics ?? []) {
+    if (found.includes(topic)) continue
+    const known = found.length > 0 ? `there are: ${found.join(', ')}` : 'there are none yet'
+    throw new WalrusError('UNKNOWN_TOPIC', `there is no topic ${JSON.stringify(topic)} in ${directory}; ${known}`)
+  }
+  for (const topic of options.topics ?? found.sort()) yield verifyTopic(options, topic)
+}
+
+/** Settings, or partitions without them. */
+function isTopic(fs: FileSystem, directory: string): boolean {
+  if (!isName(path.basename(directory))) return false
+  return fs.exists(path.join(directory, CONFIG_FILE)) || fs.exists(path.join(directory, '0'))
+}
+
+function verifyTopic(options: VerifyOptions, topic: string): TopicReport {
+  const { fs, directory, repair, nowMs } = options
+  const report: TopicReport = { topic, findings: [], partitions: [], kept: [], remaining: [] }
+  const settings = checkTopic(fs, directory, topic)
+  report.findings.push(...settings)
+  const places = partitionsOf(fs, directory, topic)
+  for (const place of places) report.partitions.push(verifyPartition(fs, place))
+  if (repair === undefined) return report
+  if (settings.length > 0) report.kept.push(...acceptSettings(fs, directory, topic, nowMs))
+  report.remaining.push(...checkTopic(fs, directory, topic))
+  for (const [at, place] of places.entries()) {
+    const partition = report.partitions[at]
+    if (partition.findings.length === 0) continue
+    report.kept.push(...repairPartition(fs, place, partition, repair, nowMs))
+    report.remaining.push(...verifyPartition(fs, place).findings)
+  }
+  return report
+}
+
+function checkTopic(fs: FileSystem, directory: string, topic: string): Finding[] {
+  const file = path.join(directory, topic, CONFIG_FILE)
+  const find = (kind: FindingKind, what: string): Finding[] => [
+    { kind, topic, file, position: 0, what, advice: ADVICE[kind] },
+  ]
+  if (!fs.exists(file)) return find('settings', 'is missing')
+  if (checkSettings(readFile(fs, file)) === 'damaged') return find('settings', 'is not as this program wrote it')
+  try {
+    new TopicStore(fs, directory).get(topic)
+    return []
+  } catch (error) {
+    if (!isWalrusError(error)) throw error
+    return error.code === 'FORMAT_VERSION' ? find('version', error.message) : find('settings', error.message)
+  }
+}
+
+/** By the directories that are there: settings that are damaged say nothing. */
+function partitionsOf(fs: FileSystem, directory: string, topic: string): PartitionPlace[] {
+  const names = fs.list(path.join(directory, topic)).filter((name) => /^(0|[1-9]\d{0,3})$/.test(name))
+  const partitions = names.map(Number).sort((left, right) => left - right)
+  return partitions.map((partition) => {
+    return { topic, partition, directory: path.join(directory, topic, String(partition)) }
+  })
+}
+
+function acceptSettings(fs: FileSystem, directory: string, topic: string, nowMs: number): string[] {
+  const file = path.join(directory, topic, CONFIG_FILE)
+  if (!fs.exists(file)) return []
+  const kept = `${file}.damaged-${nowMs}`
+  copyFile(fs, file, kept)
+  try {
+    new TopicStore(fs, directory).accept(topic)
+  } catch (error) {
+    // They cannot be a topic's: what is left is a copy from elsewhere.
+    if (!isWalrusError(error)) throw error
+    fs.remove(kept)
+    return []
+  }
+  return [kept]
+}
+
+function readFile(fs: FileSystem, name: string): Uint8Array {
+  const file = fs.open(name, 'read')
+  try {
+    const bytes = new Uint8Array(file.size())
+    file.read(bytes, 0, bytes.length, 0)
+    return bytes
+  } finally {
+    file.close()
+  }
+}

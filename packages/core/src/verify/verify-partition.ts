@@ -1,0 +1,193 @@
+import path from 'node:path'
+import { isWalrusError } from '../errors.js'
+import { batchLength, batchRecordCount } from '../format/batch.js'
+import type { SegmentGap } from '../format/gaps-file.js'
+import { encodeIndex, type SegmentIndex } from '../format/index-file.js'
+import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
+import { identifySegment, isHeaderGivenUp, loadGaps, type SegmentIdentity } from '../segment/gaps.js'
+import { IndexBuilder } from '../segment/index-builder.js'
+import { contentEnd, type DamageReason, scanSegment } from '../segment/scan.js'
+import { loadIndex, readSegmentHeader } from '../segment/seal.js'
+import {
+  basesWithSuffix,
+  GAPS_SUFFIX,
+  gapsFileName,
+  INDEX_SUFFIX,
+  indexFileName,
+  segmentBases,
+  segmentFileName,
+} from '../segment/segment-name.js'
+import type { FileSystem, OpenFile } from '../storage/file-system.js'
+import { ADVICE, type Finding, type FindingKind } from './findings.js'
+
+export interface PartitionPlace {
+  topic: string
+  partition: number
+  directory: string
+}
+
+export interface PartitionReport {
+  topic: string
+  partition: number
+  segments: number
+  batches: number
+  records: number
+  /** Of header and whole batches. */
+  bytes: number
+  /** Offsets that were given up before; no damage any more. */
+  gaps: { from: number; to: number }[]
+  findings: Finding[]
+}
+
+/** Reads every byte of a partition's files, and says what is wrong with them. Changes nothing. */
+export function verifyPartition(fs: FileSystem, place: PartitionPlace): PartitionReport {
+  return new PartitionCheck(fs, place).run()
+}
+
+class PartitionCheck {
+  readonly #fs: FileSystem
+  readonly #place: PartitionPlace
+  readonly #report: PartitionReport
+  #bases: number[] = []
+
+  constructor(fs: FileSystem, place: PartitionPlace) {
+    this.#fs = fs
+    this.#place = place
+    const { topic, partition } = place
+    this.#report = { topic, partition, segments: 0, batches: 0, records: 0, bytes: 0, gaps: [], findings: [] }
+  }
+
+  run(): PartitionReport {
+    const { directory } = this.#place
+    if (!this.#fs.exists(directory)) return this.#report
+    const names = this.#fs.list(directory)
+    this.#bases = segmentBases(names)
+    this.#report.segments = this.#bases.length
+    for (const [place, base] of this.#bases.entries()) this.#checkSegment(base, this.#bases[place + 1])
+    const isSegment = new Set(this.#bases)
+    for (const suffix of [INDEX_SUFFIX, GAPS_SUFFIX]) {
+      for (const base of basesWithSuffix(names, suffix)) {
+        // Below the first segment, it is what an interrupted trim left.
+        if (isSegment.has(base) || base < (this.#bases[0] ?? 0) || suffix === GAPS_SUFFIX) continue
+        this.#find('missing', segmentFileName(base), { offset: base }, 'is missing, and its index is there')
+      }
+    }
+    return this.#report
+  }
+
+  #checkSegment(base: number, baseNext: number | undefined): void {
+    const name = path.join(this.#place.directory, segmentFileName(base))
+    const file = this.#fs.open(name, 'read')
+    try {
+      const index = this.#checkCompanion('index', indexFileName(base), () =>
+        loadIndex(this.#fs, this.#place.directory, base),
+      )
+      const gaps = this.#checkCompanion('gaps', gapsFileName(base), () =>
+        loadGaps(this.#fs, this.#place.directory, base),
+      )
+      const isHeaderLost = gaps !== undefined && isHeaderGivenUp(gaps.gaps)
+      const header = readSegmentHeader(file, name)
+      const { partition } = this.#place
+      if (header !== undefined && (header.baseOffset !== base || header.partition !== partition)) {
+        const what = `is of partition ${header.partition} and begins with offset ${header.baseOffset} by its header`
+        this.#find('misplaced', segmentFileName(base), { offset: base }, what)
+        return
+      }
+      if (header === undefined && !isHeaderLost) {
+        const where = { positionTo: SEGMENT_HEADER_BYTES, offset: base, offsetTo: base }
+        this.#find('header', segmentFileName(base), where, 'has no sound segment header')
+      }
+      const identity = identifySegment(this.#fs, this.#place.directory, base, file, { name, skip: true })
+      this.#checkBatches(file, base, baseNext, identity, index)
+    } catch (error) {
+      if (!isWalrusError(error) || error.code !== 'FORMAT_VERSION') throw error
+      this.#find('version', segmentFileName(base), { offset: base }, error.message)
+    } finally {
+      file.close()
+    }
+  }
+
+  #checkCompanion<Loaded>(kind: 'index' | 'gaps', fileName: string, load: () => Loaded): Loaded | undefined {
+    try {
+      return load()
+    } catch (error) {
+      if (!isWalrusError(error) || error.code !== 'SEGMENT_CORRUPT') throw error
+      this.#find(kind, fileName, {}, 'is damaged')
+      return undefined
+    }
+  }
+
+  #checkBatches(
+    file: OpenFile,
+    base: number,
+    baseNext: number | undefined,
+    identity: SegmentIdentity | undefined,
+    index: SegmentIndex | undefined,
+  ): void {
+    const report = this.#report
+    const segmentId = identity?.segmentId ?? 0
+    const builder = new IndexBuilder()
+    const losses: { gap: SegmentGap; reason: DamageReason }[] = []
+    const scan = scanSegment({
+      file,
+      segmentId,
+      position: SEGMENT_HEADER_BYTES,
+      offset: base,
+      gaps: identity?.gaps,
+      skip: true,
+      onBatch: (region, at, position) => {
+        builder.add(region, at, position)
+        report.batches++
+        report.records += batchRecordCount(region, at)
+        report.bytes += batchLength(region, at)
+      },
+      onGap: (gap, reason) => {
+        if (reason !== undefined) losses.push({ gap, reason })
+        else if (gap.offsetTo > gap.offsetFrom) report.gaps.push({ from: gap.offsetFrom, to: gap.offsetTo })
+      },
+    })
+    report.bytes += SEGMENT_HEADER_BYTES
+    for (const { gap, reason } of losses) this.#findLoss('batches', base, gap, reason)
+    const { position, offsetNext, damage } = scan
+    const indexEnd = index === undefined ? undefined : base + index.recordCount
+    const offsetTo = baseNext ?? indexEnd
+    if (damage !== undefined || (offsetTo !== undefined && offsetTo > offsetNext)) {
+      const end = damage === undefined ? position : contentEnd(file)
+      const isTail =
+        offsetTo === undefined || (damage !== undefined && offsetTo <= offsetNext && baseNext === undefined)
+      const gap = { positionFrom: position, positionTo: end, offsetFrom: offsetNext, offsetTo: offsetTo ?? offsetNext }
+      this.#findLoss(isTail ? 'tail' : 'batches', base, gap, damage?.reason ?? 'missing')
+    }
+    if (baseNext !== undefined && baseNext < offsetNext) {
+      const what = `begins inside the segment before it, which ends at ${offsetNext}`
+      this.#find('misplaced', segmentFileName(baseNext), { offset: baseNext }, what)
+    }
+    // An index that speaks of what is damaged is right; one that does not fit what is whole is not.
+    if (index === undefined || losses.length > 0 || damage !== undefined || indexEnd! > offsetNext) return
+    const { sealedMs } = index
+    const fit = { ...builder.finish({ segmentId, baseOffset: base, dataBytes: position, sealedMs }) }
+    fit.recordCount = offsetNext - base
+    if (Buffer.compare(encodeIndex(fit), encodeIndex(index)) !== 0) {
+      this.#find('index', indexFileName(base), {}, 'does not fit the batches of its segment')
+    }
+  }
+
+  #findLoss(kind: FindingKind, base: number, gap: SegmentGap, reason: DamageReason | 'missing'): void {
+    const { positionFrom, positionTo, offsetFrom, offsetTo } = gap
+    const lost = kind === 'tail' ? `offset ${offsetFrom} and later` : offsetRange(offsetFrom, offsetTo)
+    const what =
+      reason === 'missing' ? `ends at byte ${positionFrom}, and ${lost} are missing` : `has damage (${reason}): ${lost}`
+    const where = { position: positionFrom, positionTo, offset: offsetFrom }
+    this.#find(kind, segmentFileName(base), kind === 'tail' ? where : { ...where, offsetTo }, what)
+  }
+
+  #find(kind: FindingKind, fileName: string, where: Partial<Finding>, what: string): void {
+    const { topic, partition, directory } = this.#place
+    const file = path.join(directory, fileName)
+    this.#report.findings.push({ kind, topic, partition, file, position: 0, ...where, what, advice: ADVICE[kind] })
+  }
+}
+
+function offsetRange(from: number, to: number): string {
+  return to > from ? `offsets ${from} to ${to - 1}` : 'no record'
+}

@@ -1,0 +1,21 @@
+// Runs seeded stories of a log on a simulated disk: `npm run torture -- --seeds 20000 --from 1`. What is checked is in
+// packages/core/test/simulation/story.ts; a failing seed is printed with the command that runs it again.
+
+import { parseArgs } from 'node:util'
+import { commandFile, prepare, runNode } from './prepare.mjs'
+
+const { values } = parseArgs({
+  options: { seeds: { type: 'string', default: '2000' }, from: { type: 'string', default: '1' } },
+})
+for (const [name, value] of Object.entries(values)) {
+  if (/^\d+$/.test(value)) continue
+  process.stderr.write(`--${name} takes a whole number, not '${value}'\n`)
+  process.exit(2)
+}
+prepare()
+const file = 'packages/core/test/simulation/torture.test.ts'
+process.exit(
+  runNode(commandFile('vitest'), ['run', file, '--reporter=default', '--disableConsoleIntercept'], {
+    env: { ...process.env, WALRUS_TORTURE_SEEDS: values.seeds, WALRUS_TORTURE_FROM: values.from },
+  }),
+)
