@@ -1,16 +1,26 @@
 export {
+  type Cleanup,
   type Codec,
   type Durability,
   isWalrusError,
   type RecoveryMode,
+  type Retention,
   type TopicConfig,
   WalrusError,
   type WalrusErrorCode,
 } from '@walrus-log/core'
 export type { WriterEvent } from './actor/supervised-writer.js'
 export type { Batch, LogRecord } from './log/batch.js'
-export type { PartitionStats, TopicStats } from './log/log-client.js'
-export type { OpenOptions, ProducerOptions, ReadOptions, RecordOptions, TopicOptions } from './log/options.js'
+export type { PartitionStats, TopicStats, TrimmedPartition } from './log/log-client.js'
+export type { MaintenanceEvent } from './log/maintenance.js'
+export type {
+  OpenOptions,
+  ProducerOptions,
+  ReadOptions,
+  RecordOptions,
+  TopicOptions,
+  TrimOptions,
+} from './log/options.js'
 export type { Ack, Producer } from './log/producer.js'
 export type { LatencyStats, WalrusStats, WriterStats } from './log/stats.js'
 export type { Topic } from './log/topic.js'

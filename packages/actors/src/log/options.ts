@@ -5,12 +5,14 @@ import {
   RECORD_BYTES_MAX,
   SEGMENT_BYTES_MAX,
   SEGMENT_BYTES_MIN,
+  SEGMENT_MS_MAX,
   type TopicRequest,
   WalrusError,
 } from '@walrus-log/core'
 import { z } from 'zod'
 import type { WriterEvent } from '../actor/supervised-writer.js'
 import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
+import type { MaintenanceEvent } from './maintenance.js'
 
 export const LANE_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
 const LANE_BYTES_MAX_MIN = 32 * ARENA_CHUNK_BYTES
@@ -38,12 +40,14 @@ const openOptions = z.strictObject({
     .default(LANE_BYTES_MAX_DEFAULT),
   /** Module whose default export makes the `FileSystem` for the log's threads; the host's own by default. */
   fileSystem: z.union([z.string(), z.instanceof(URL)]).optional(),
-  /** Is told of writers that end and are started again. */
-  onEvent: z.custom<(event: WriterEvent) => void>((value) => typeof value === 'function').optional(),
+  /** Is told of writers that end and are started again, and of what could not be forgotten or compacted. */
+  onEvent: z.custom<(event: WriterEvent | MaintenanceEvent) => void>((value) => typeof value === 'function').optional(),
 })
 
 export type OpenOptions = z.input<typeof openOptions>
 export type FilledOpenOptions = z.output<typeof openOptions>
+
+const limit = z.number().int().min(0)
 
 const topicOptions = z.strictObject({
   partitions: z.number().int().min(1).max(PARTITIONS_MAX).optional(),
@@ -51,6 +55,13 @@ const topicOptions = z.strictObject({
   durability: durability.optional(),
   segmentBytes: z.number().int().min(SEGMENT_BYTES_MIN).max(SEGMENT_BYTES_MAX).optional(),
   segmentEntries: z.number().int().min(1).optional(),
+  /** What is kept at least, in whole segments; `{}` lifts all limits of before. */
+  retention: z.strictObject({ ms: limit.optional(), bytes: limit.optional(), records: limit.optional() }).optional(),
+  /** A segment that has records is ended at this age; `null`: by size only. By default `retention.ms`. */
+  segmentMs: z.number().int().min(1).max(SEGMENT_MS_MAX).nullable().optional(),
+  cleanup: z.enum(['delete', 'compact']).optional(),
+  /** How long a compacted topic keeps tombstones. */
+  deleteGraceMs: limit.optional(),
 })
 
 export type TopicOptions = z.input<typeof topicOptions>
@@ -76,6 +87,15 @@ const readOptions = z.strictObject({
 export type ReadOptions = z.input<typeof readOptions>
 export type FilledReadOptions = z.output<typeof readOptions>
 
+const trimOptions = z.strictObject({
+  /** Records before this offset, of before this time, or all. */
+  before: z.union([z.literal('end'), z.number().int().min(0), z.date()]),
+  /** One partition; all of them where it is left out. */
+  partition: z.number().int().min(0).optional(),
+})
+
+export type TrimOptions = z.input<typeof trimOptions>
+
 /** What may be said of one record as it is sent. */
 export interface RecordOptions {
   /** Records of one key go to one partition. */
@@ -93,6 +113,7 @@ export const NO_RECORD_OPTIONS: RecordOptions = Object.freeze({})
 export const checkOpenOptions = (options: OpenOptions): FilledOpenOptions => check(openOptions, options)
 export const checkTopicOptions = (options: TopicOptions): TopicRequest => check(topicOptions, options)
 export const checkProducerOptions = (options: ProducerOptions): ProducerOptions => check(producerOptions, options)
+export const checkTrimOptions = (options: TrimOptions): TrimOptions => check(trimOptions, options)
 export const checkReadOptions = (options: ReadOptions): FilledReadOptions => check(readOptions, options)
 
 function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {

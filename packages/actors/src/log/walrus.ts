@@ -110,6 +110,7 @@ export class Walrus {
       topics: () => control!.calls.topics(),
       topicStats: (name) => control!.calls.topicStats(name),
       deleteTopic: (name) => control!.calls.deleteTopic(name),
+      trim: (name, request) => control!.calls.trim(name, request),
       fill: (request) => readers().fill(request),
       ahead: (request) => readers().ahead(request),
     })
@@ -270,6 +271,7 @@ function answerAttachedThreads(client: LogClient, host: Host): void {
   let attachSeen = 0
   client.doorbell.listen({
     poll() {
+      host.maintenance.poll()
       const attached = Atomics.load(memory.words, HEADER_ATTACH_SIGNAL_AT)
       if (attached !== attachSeen) {
         attachSeen = attached

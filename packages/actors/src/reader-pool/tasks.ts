@@ -8,6 +8,7 @@ import {
   SegmentReader,
   segmentBases,
   segmentFileName,
+  systemErrorCode,
   type TopicConfig,
   type TopicRequest,
   TopicStore,
@@ -16,6 +17,7 @@ import {
 import { encodeError } from '../message/error-codec.js'
 import { loadFileSystem } from '../writer/file-system.js'
 import type { EncodedError } from '../writer/messages.js'
+import { type KeepReply, type KeepRequest, keep } from './keep-tasks.js'
 import { fillAhead } from './read-ahead.js'
 import type { WindowRingMemory } from './window-ring.js'
 
@@ -50,11 +52,18 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'get'; name: string }
   | { call: 'list' }
   | { call: 'delete'; name: string }
+  | { call: 'keep'; keep: KeepRequest }
   | { call: 'size'; partitionDirectory: string; openBaseOffset: number; openBytes: number }
 )
 
 export type StoreReply =
-  | { ok: true; config?: TopicConfig; topics?: TopicConfig[]; size?: { bytes: number; segments: number } }
+  | {
+      ok: true
+      config?: TopicConfig
+      topics?: TopicConfig[]
+      size?: { bytes: number; segments: number }
+      kept?: KeepReply
+    }
   | { ok: false; error: EncodedError }
 
 /** Readers that a pool thread keeps open, by partition; the oldest goes first. */
@@ -138,6 +147,8 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
       case 'delete':
         topics.delete(request.name, Date.now())
         return { ok: true }
+      case 'keep':
+        return { ok: true, kept: keep(fs, request.keep) }
       case 'size':
         return { ok: true, size: partitionSize(fs, request) }
     }
@@ -166,11 +177,16 @@ function partitionSize(
   let bytes = 0
   const bases = segmentBases(names)
   for (const base of bases) {
-    if (base === openBaseOffset) bytes += openBytes
-    else
+    try {
       bytes +=
-        loadIndex(fs, partitionDirectory, base)?.dataBytes ??
-        fileBytes(fs, path.join(partitionDirectory, segmentFileName(base)))
+        base === openBaseOffset
+          ? openBytes
+          : (loadIndex(fs, partitionDirectory, base)?.dataBytes ??
+            fileBytes(fs, path.join(partitionDirectory, segmentFileName(base))))
+    } catch (error) {
+      // Forgotten since the directory was listed.
+      if (systemErrorCode(error) !== 'ENOENT') throw error
+    }
   }
   return { bytes, segments: bases.length }
 }

@@ -20,6 +20,7 @@ import {
 } from '../segment/segment-name.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { removeSegments } from './cut-partition.js'
+import { forgetBefore, settleFirst } from './forgotten.js'
 import type { KnownGood } from './known-good.js'
 
 export interface RecoveryOptions {
@@ -30,6 +31,8 @@ export interface RecoveryOptions {
   segmentBytes: number
   nowMs: number
   knownGood?: KnownGood
+  /** Nobody else works on the directory: what an interrupted forgetting left is taken away. */
+  tidy?: boolean
   /** Called for each whole batch found behind the known-good point, in order. */
   onBatch?: (region: Region, at: number, position: number) => void
 }
@@ -39,6 +42,8 @@ export interface RecoveredPartition {
   bases: number[]
   /** Undefined: there is none to go on with, the next segment begins at `offsetNext`. */
   open: OpenSegment | undefined
+  /** First offset that exists. */
+  offsetFirst: number
   offsetNext: number
   /** Lease epoch of the last batch or segment; a new holder's is higher. */
   epochLast: number
@@ -70,8 +75,16 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   }
   const bases = segmentBases(names)
   const sealed = new Set(basesWithSuffix(names, INDEX_SUFFIX))
+  const offsetFirst = forgetBefore(options, bases, sealed)
   dropOrphans(options, bases, sealed)
-  const result: RecoveredPartition = { bases, open: undefined, offsetNext: bases[0] ?? 0, epochLast: 0, cutBytes: 0 }
+  const result: RecoveredPartition = {
+    bases,
+    open: undefined,
+    offsetFirst: Math.max(offsetFirst, bases[0] ?? 0),
+    offsetNext: bases[0] ?? offsetFirst,
+    epochLast: 0,
+    cutBytes: 0,
+  }
   for (let place = firstToSee(options, bases, sealed); place < bases.length; place++) {
     const base = bases[place]
     const name = path.join(directory, segmentFileName(base))
@@ -83,6 +96,7 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
       if (result.open === undefined) segment.file.close()
     }
   }
+  settleFirst(options, result)
   return result
 }
 
