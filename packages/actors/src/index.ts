@@ -12,7 +12,6 @@ export {
 export type { WriterEvent } from './actor/supervised-writer.js'
 export type { Batch, LogRecord } from './log/batch.js'
 export type { PartitionStats, TopicStats, TrimmedPartition } from './log/log-client.js'
-export type { MaintenanceEvent } from './log/maintenance.js'
 export type {
   OpenOptions,
   ProducerOptions,

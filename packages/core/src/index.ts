@@ -28,7 +28,6 @@ export {
 } from './log/forget.js'
 export {
   type Cleanup,
-  effectiveDeleteGraceMs,
   effectiveSegmentMs,
   isKept,
   type KeepingConfig,

@@ -36,6 +36,8 @@ export type WriterEvent =
   | { type: 'writer-ended'; writer: number; reason: ThreadEnd['reason']; error?: Error }
   | { type: 'writer-restarted'; writer: number; restarts: number }
   | { type: 'writer-failed'; writer: number; error?: Error }
+  /** Something could not be forgotten: it is tried again in a minute, or at the next seal. */
+  | { type: 'maintenance-failed'; writer: number; topic: string; partition: number; error: Error }
 
 export interface SupervisedWriterOptions {
   memory: SharedMemory

@@ -6,6 +6,7 @@ import {
   type TopicConfig,
   WalrusError,
 } from '@walrus-log/core'
+import type { WriterEvent } from '../actor/supervised-writer.js'
 import { ring } from '../lane/doorbell.js'
 import {
   HEADER_SEALED_SIGNAL_AT,
@@ -28,13 +29,6 @@ const AGAIN_MS = 60_000
 
 /** No timer is set shorter than this: what is due at once is done at once, and what follows can wait. */
 const PAUSE_MS_MIN = 50
-
-export interface MaintenanceEvent {
-  type: 'maintenance-failed'
-  topic: string
-  partition: number
-  error: Error
-}
 
 interface Watched {
   topic: string
@@ -62,14 +56,14 @@ interface Watched {
 export class Maintenance {
   readonly #memory: SharedMemory
   readonly #pool: ReaderPool
-  readonly #onEvent: (event: MaintenanceEvent) => void
+  readonly #onEvent: (event: WriterEvent) => void
   readonly #watched = new Map<number, Watched>()
   #signalSeen = 0
   #timer: NodeJS.Timeout | undefined
   #timerDueMs = Number.POSITIVE_INFINITY
   #isClosed = false
 
-  constructor(memory: SharedMemory, pool: ReaderPool, onEvent: (event: MaintenanceEvent) => void) {
+  constructor(memory: SharedMemory, pool: ReaderPool, onEvent: (event: WriterEvent) => void) {
     this.#memory = memory
     this.#pool = pool
     this.#onEvent = onEvent
@@ -152,12 +146,14 @@ export class Maintenance {
         await this.#run(watched)
       } catch (error) {
         watched.retainDueMs = Date.now() + AGAIN_MS
-        const { topic, place } = watched
-        if (!this.#isClosed)
-          this.#onEvent({ type: 'maintenance-failed', topic, partition: place.partition, error: error as Error })
+        if (!this.#isClosed) this.#tell(watched, error as Error)
       }
       this.#arm(Math.min(watched.retainDueMs, watched.rollDueMs))
     })
+  }
+
+  #tell({ topic, place: { partition, writer } }: Watched, error: Error): void {
+    this.#onEvent({ type: 'maintenance-failed', writer, topic, partition, error })
   }
 
   async #run(watched: Watched): Promise<void> {
@@ -166,7 +162,7 @@ export class Maintenance {
     const request = this.#request(watched)
     const isNewBase = watched.baseSeen !== request.open.baseOffset
     watched.baseSeen = request.open.baseOffset
-    const retention = config.cleanup === 'compact' ? {} : (config.retention ?? {})
+    const retention = config.retention ?? {}
     const nowMs = Date.now()
     const kept = await this.#pool.keep({ ...request, step: 'retain', retention, nowMs })
     watched.retainDueMs = kept.dueMs ?? Number.POSITIVE_INFINITY

@@ -12,7 +12,6 @@ import {
 import { z } from 'zod'
 import type { WriterEvent } from '../actor/supervised-writer.js'
 import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
-import type { MaintenanceEvent } from './maintenance.js'
 
 export const LANE_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
 const LANE_BYTES_MAX_MIN = 32 * ARENA_CHUNK_BYTES
@@ -26,7 +25,7 @@ const openOptions = z.strictObject({
   /** What an acknowledgement promises, for topics that do not say. */
   durability: durability.default('disk'),
   /** A log of its own below the same directory. */
-  namespace: z.string().default('default'),
+  namespace: z.string().default(() => process.env['WALRUS_INSTANCE_KEY'] || 'default'),
   /** What to do about damage: cut a torn tail only, or cut at the first damage. */
   recovery: z.enum(['strict', 'tail']).default('strict'),
   /** Segment-writer threads; above it several partitions share one. */
@@ -40,8 +39,8 @@ const openOptions = z.strictObject({
     .default(LANE_BYTES_MAX_DEFAULT),
   /** Module whose default export makes the `FileSystem` for the log's threads; the host's own by default. */
   fileSystem: z.union([z.string(), z.instanceof(URL)]).optional(),
-  /** Is told of writers that end and are started again, and of what could not be forgotten or compacted. */
-  onEvent: z.custom<(event: WriterEvent | MaintenanceEvent) => void>((value) => typeof value === 'function').optional(),
+  /** Is told of writers that end and are started again, and of what could not be forgotten. */
+  onEvent: z.custom<(event: WriterEvent) => void>((value) => typeof value === 'function').optional(),
 })
 
 export type OpenOptions = z.input<typeof openOptions>
@@ -59,9 +58,8 @@ const topicOptions = z.strictObject({
   retention: z.strictObject({ ms: limit.optional(), bytes: limit.optional(), records: limit.optional() }).optional(),
   /** A segment that has records is ended at this age; `null`: by size only. By default `retention.ms`. */
   segmentMs: z.number().int().min(1).max(SEGMENT_MS_MAX).nullable().optional(),
-  cleanup: z.enum(['delete', 'compact']).optional(),
-  /** How long a compacted topic keeps tombstones. */
-  deleteGraceMs: limit.optional(),
+  /** Compaction by key is not there yet. */
+  cleanup: z.enum(['delete']).optional(),
 })
 
 export type TopicOptions = z.input<typeof topicOptions>

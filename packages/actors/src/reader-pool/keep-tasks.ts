@@ -58,7 +58,7 @@ export function keep(fs: FileSystem, request: KeepRequest): KeepReply {
     offsetFirst = typeof before === 'number' ? before : offsetOfTime(fs, directory, open, before.timestampMs)
   }
   offsetFirst = Math.max(offsetFirst, state.offsetFirst)
-  if (offsetFirst > state.offsetFirst) writeState(fs, directory, { ...state, offsetFirst })
+  if (offsetFirst > state.offsetFirst) writeState(fs, directory, { offsetFirst })
   return { offsetFirst, dueMs, openCreatedMs: createdMsOf(fs, directory, open.baseOffset), removed: 0 }
 }
 

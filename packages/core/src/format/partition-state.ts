@@ -4,12 +4,10 @@ import { checksumSmall } from './checksum.js'
 import { FORMAT_VERSION } from './layout.js'
 import { Region, readU64, writeU64 } from './region.js'
 
-/** What a partition's `partition.state` file says; where there is none, both are 0. */
+/** What a partition's `partition.state` file says; where there is none, 0. */
 export interface PartitionState {
   /** Records before it are gone, whether or not there is a file that still holds them. */
   offsetFirst: number
-  /** Up to here, each key has its last record only. */
-  offsetCompacted: number
 }
 
 export const STATE_MAGIC = 0x5350_4c57 // "WLPS"
@@ -17,8 +15,7 @@ export const STATE_BYTES = 64
 const MAGIC_AT = 0
 const VERSION_AT = 4
 const OFFSET_FIRST_AT = 8
-const OFFSET_COMPACTED_AT = 16
-const RESERVED_AT = 24
+const RESERVED_AT = 16
 const CHECK_AT = 60
 
 export function encodePartitionState(state: PartitionState): Uint8Array {
@@ -26,7 +23,6 @@ export function encodePartitionState(state: PartitionState): Uint8Array {
   region.u32[MAGIC_AT >>> 2] = STATE_MAGIC
   region.u32[VERSION_AT >>> 2] = FORMAT_VERSION
   writeU64(region, OFFSET_FIRST_AT, state.offsetFirst)
-  writeU64(region, OFFSET_COMPACTED_AT, state.offsetCompacted)
   region.u32[CHECK_AT >>> 2] = checksumSmall(region, 0, CHECK_AT)
   return region.u8
 }
@@ -49,9 +45,9 @@ export function decodePartitionState(bytes: Uint8Array, file: string): Partition
       { file },
     )
   }
-  const state = { offsetFirst: readU64(region, OFFSET_FIRST_AT), offsetCompacted: readU64(region, OFFSET_COMPACTED_AT) }
-  if (state.offsetFirst > OFFSET_MAX || state.offsetCompacted > OFFSET_MAX) throw corrupt(file)
-  return state
+  const offsetFirst = readU64(region, OFFSET_FIRST_AT)
+  if (offsetFirst > OFFSET_MAX) throw corrupt(file)
+  return { offsetFirst }
 }
 
 function corrupt(file: string): WalrusError {

@@ -29,7 +29,7 @@ export const STATE_FILE = 'partition.state'
 /** Reads a partition's state; what it says where there is no file. Throws `SEGMENT_CORRUPT`, `FORMAT_VERSION`. */
 export function loadState(fs: FileSystem, directory: string): PartitionState {
   const name = path.join(directory, STATE_FILE)
-  if (!fs.exists(name)) return { offsetFirst: 0, offsetCompacted: 0 }
+  if (!fs.exists(name)) return { offsetFirst: 0 }
   const file = fs.open(name, 'read')
   try {
     const bytes = new Uint8Array(Math.min(file.size(), STATE_BYTES + 1))

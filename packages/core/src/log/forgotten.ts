@@ -33,9 +33,7 @@ export function settleFirst(place: Place, result: { offsetFirst: number; offsetN
   if (result.offsetFirst <= result.offsetNext) return
   result.offsetFirst = result.offsetNext
   if (!place.tidy) return
-  const { offsetCompacted } = soundState(place)
-  const offsetFirst = result.offsetNext
-  writeState(place.fs, place.directory, { offsetFirst, offsetCompacted: Math.min(offsetCompacted, offsetFirst) })
+  writeState(place.fs, place.directory, { offsetFirst: result.offsetFirst })
 }
 
 function soundState({ fs, directory, mode, tidy }: Place) {
@@ -44,6 +42,6 @@ function soundState({ fs, directory, mode, tidy }: Place) {
   } catch (error) {
     if (mode === 'strict' || !(error instanceof WalrusError && error.code === 'SEGMENT_CORRUPT')) throw error
     if (tidy) fs.remove(path.join(directory, STATE_FILE))
-    return { offsetFirst: 0, offsetCompacted: 0 }
+    return { offsetFirst: 0 }
   }
 }

@@ -30,7 +30,7 @@ function filled(directory: string, system: FileSystem = new NodeFileSystem()): P
 }
 
 function trim(system: FileSystem, directory: string, log: PartitionLog, offsetFirst: number): void {
-  writeState(system, directory, { ...loadState(system, directory), offsetFirst })
+  writeState(system, directory, { offsetFirst })
   removeForgotten(system, directory, log.openBaseOffset)
 }
 
@@ -150,7 +150,7 @@ describe('a trim', () => {
   it('behind a log that lost its end moves back with it, durably: what is appended then stays', () => {
     const directory = temporaryDirectory()
     filled(directory).close()
-    writeState(new NodeFileSystem(), directory, { offsetFirst: 100, offsetCompacted: 50 })
+    writeState(new NodeFileSystem(), directory, { offsetFirst: 100 })
     const log = openPartition(directory)
     expect([log.offsetFirst, log.offsetNext]).toEqual([7, 7])
     append(log, 'h')
@@ -158,7 +158,7 @@ describe('a trim', () => {
     const again = openPartition(directory)
     expect(readValues(directory, again)).toEqual(['h'])
     again.close()
-    expect(loadState(new NodeFileSystem(), directory)).toEqual({ offsetFirst: 7, offsetCompacted: 7 })
+    expect(loadState(new NodeFileSystem(), directory)).toEqual({ offsetFirst: 7 })
   })
 })
 
@@ -172,7 +172,7 @@ describe('the state file', () => {
   it('that is damaged at any byte is refused by name, and made nothing of where damage may be cut', () => {
     const directory = temporaryDirectory()
     filled(directory).close()
-    writeState(new NodeFileSystem(), directory, { offsetFirst: 3, offsetCompacted: 1 })
+    writeState(new NodeFileSystem(), directory, { offsetFirst: 3 })
     const file = path.join(directory, STATE_FILE)
     const whole = fs.readFileSync(file)
     for (let at = 0; at < whole.length; at++) {
