@@ -43,6 +43,7 @@ export { type Damage, type ScanOptions, type ScanResult, scanSegment } from './s
 export { loadIndex, type RolledSegment, readSegmentHeader, sealSegment } from './segment/seal.js'
 export { indexFileName, segmentBases, segmentFileName } from './segment/segment-name.js'
 export { type ReadFill, type ReadPosition, SegmentReader } from './segment/segment-reader.js'
+export { BoundedFileSystem } from './storage/bounded-file-system.js'
 export { type DirectoryLock, lockDirectory } from './storage/directory-lock.js'
 export type { FileSystem, OpenFile } from './storage/file-system.js'
 export { NodeFileSystem } from './storage/node-file-system.js'

@@ -43,6 +43,8 @@ export interface SupervisedWriterOptions {
   memory: SharedMemory
   writer: number
   fileSystem: string | undefined
+  /** Files that each of its threads holds open at most. */
+  filesMax: number
   onEvent: (event: WriterEvent) => void
 }
 
@@ -143,8 +145,8 @@ export class SupervisedWriter {
   }
 
   #start(resume: PartitionAssignment[]): ThreadPair {
-    const { memory, fileSystem } = this.#options
-    const threads = new ThreadPair({ writer: this.writer, buffers: memory.buffers, fileSystem, resume })
+    const { memory, fileSystem, filesMax } = this.#options
+    const threads = new ThreadPair({ writer: this.writer, buffers: memory.buffers, fileSystem, filesMax, resume })
     threads.control.on('message', (reply: WriterReply) => this.#receive(reply))
     threads.control.unref()
     void threads.ended.then((end) => this.#onEnd(end))

@@ -314,6 +314,7 @@ export class Host implements ControlCalls {
         memory: this.memory,
         writer: this.#writers.length,
         fileSystem: this.#options.fileSystem?.toString(),
+        filesMax: Math.floor(this.#options.openFilesMax / (2 * this.#options.writerThreadsMax)),
         onEvent: this.#options.onEvent ?? (() => {}),
       })
       this.#writers.push(writer)

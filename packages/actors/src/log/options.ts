@@ -14,6 +14,10 @@ import type { WriterEvent } from '../actor/supervised-writer.js'
 import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
 
 export const LANE_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
+/** Below the 4,096 descriptors that a process may have on systems that allow few. */
+const OPEN_FILES_MAX_DEFAULT = 2048
+/** A writer and its sync thread have one each. */
+const OPEN_FILES_MAX_MIN = 2
 const LANE_BYTES_MAX_MIN = 32 * ARENA_CHUNK_BYTES
 
 const durability = z.union([
@@ -37,6 +41,8 @@ const openOptions = z.strictObject({
     .min(LANE_BYTES_MAX_MIN)
     .max(ARENA_CHUNKS_MAX * ARENA_CHUNK_BYTES)
     .default(LANE_BYTES_MAX_DEFAULT),
+  /** Segment files that all writers together hold open; idle ones are closed and opened again unseen. */
+  openFilesMax: z.number().int().min(OPEN_FILES_MAX_MIN).default(OPEN_FILES_MAX_DEFAULT),
   /** Module whose default export makes the `FileSystem` for the log's threads; the host's own by default. */
   fileSystem: z.union([z.string(), z.instanceof(URL)]).optional(),
   /** Is told of writers that end and are started again, and of what could not be forgotten. */

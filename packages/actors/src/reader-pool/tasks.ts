@@ -69,6 +69,9 @@ export type StoreReply =
 /** Readers that a pool thread keeps open, by partition; the oldest goes first. */
 const READERS_MAX = 16
 const readers = new Map<string, SegmentReader>()
+/** One that was not used for so long is closed: the file that it holds may be removed, and its space is wanted. */
+const READER_IDLE_MS = 5_000
+const usedMs = new WeakMap<SegmentReader, number>()
 
 export async function fill(request: FillRequest): Promise<FillReply> {
   try {
@@ -109,7 +112,17 @@ type ReaderKey = Omit<FillRequest, 'from' | 'memory'>
 
 const keyOf = ({ slot, directory }: ReaderKey): string => `${slot} ${directory}`
 
+function closeIdleReaders(): void {
+  const idleSinceMs = performance.now() - READER_IDLE_MS
+  for (const [key, reader] of readers) {
+    if (usedMs.get(reader)! > idleSinceMs) return
+    reader.close()
+    readers.delete(key)
+  }
+}
+
 function readerOf(fs: FileSystem, request: ReaderKey): SegmentReader {
+  closeIdleReaders()
   const key = keyOf(request)
   let reader = readers.get(key)
   if (reader === undefined) {
@@ -123,6 +136,7 @@ function readerOf(fs: FileSystem, request: ReaderKey): SegmentReader {
     readers.delete(key)
   }
   readers.set(key, reader)
+  usedMs.set(reader, performance.now())
   return reader
 }
 
