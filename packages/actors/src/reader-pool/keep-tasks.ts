@@ -66,10 +66,10 @@ export function keep(fs: FileSystem, request: KeepRequest): KeepReply {
 function offsetOfTime(fs: FileSystem, directory: string, open: OpenPlace, timestampMs: number): number {
   const reader = new SegmentReader(fs, directory)
   try {
-    let region = Region.allocate(READ_CHUNK_BYTES)
+    let region = Region.allocateHashed(READ_CHUNK_BYTES)
     for (let from = reader.locateTimestamp(timestampMs); ; ) {
       const filled = reader.fill(from, region, open.offset, true)
-      if (filled.bytesNeeded !== undefined) region = Region.allocate(filled.bytesNeeded)
+      if (filled.bytesNeeded !== undefined) region = Region.allocateHashed(filled.bytesNeeded)
       else if (filled.bytes === 0) return open.offset
       for (let at = 0; at < filled.bytes; at += batchLength(region, at)) {
         if (batchTimestampMax(region, at) < timestampMs) continue
