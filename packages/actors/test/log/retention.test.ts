@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Topic, type TopicOptions, Walrus } from '#actors/index.js'
+import { Faults } from './faults.js'
 import { expectRefusal, openLog, readAll, readValues, temporaryDirectory } from './fixture.js'
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_none, index) => String(from + index))
@@ -73,6 +74,35 @@ describe('retention', () => {
       await expectRefusal(walrus.topic('t', options as TopicOptions), 'INVALID_ARGUMENT', { field })
     }
     expect(await walrus.topics()).toEqual([])
+  })
+})
+
+describe('a writer that dies', () => {
+  test('while segments are sealed and forgotten loses nothing that is kept, and no offset comes back', async () => {
+    const faults = new Faults()
+    for (const at of [8, 34]) {
+      const directory = temporaryDirectory()
+      const walrus = await openLog(directory, { writerThreadsMax: 1, fileSystem: Faults.fileSystem })
+      const options = { codec: 'utf8', segmentEntries: 3, durability: 'disk', retention: { records: 8 } } as const
+      const topic = await walrus.topic<string>('t', options)
+      await using producer = topic.producer()
+      faults.inject({ action: 'exit 1', at, roles: ['writer', 'sync'] })
+      let first = 0
+      for (const value of numbers(0, 30)) {
+        expect((await producer.append(value)).offset).toBe(Number(value))
+        const [partition] = (await topic.stats()).partitions
+        expect(partition.first).toBeGreaterThanOrEqual(first)
+        first = partition.first
+      }
+      expect(faults.fired).toBe(1)
+      faults.heal()
+      await until(async () => (await topic.stats()).partitions[0].first === 21)
+      expect(await readValues(topic)).toEqual(numbers(21, 30))
+      await walrus.close()
+      const again = await openLog(directory)
+      expect(await readValues(await again.topic<string>('t'))).toEqual(numbers(21, 30))
+      await again.close()
+    }
   })
 })
 
