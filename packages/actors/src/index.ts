@@ -1,9 +1,11 @@
 export {
+  type Cleanup,
   type Codec,
   type Durability,
   type GapReason,
   isWalrusError,
   type RecoveryMode,
+  type Retention,
   type TopicConfig,
   WalrusError,
   type WalrusErrorCode,
@@ -11,8 +13,15 @@ export {
 export type { WriterEvent } from './actor/supervised-writer.js'
 export type { Batch, LogRecord } from './log/batch.js'
 export type { Gap } from './log/gap.js'
-export type { PartitionStats, TopicStats } from './log/log-client.js'
-export type { OpenOptions, ProducerOptions, ReadOptions, RecordOptions, TopicOptions } from './log/options.js'
+export type { PartitionStats, TopicStats, TrimmedPartition } from './log/log-client.js'
+export type {
+  OpenOptions,
+  ProducerOptions,
+  ReadOptions,
+  RecordOptions,
+  TopicOptions,
+  TrimOptions,
+} from './log/options.js'
 export type { Ack, Producer } from './log/producer.js'
 export type { LatencyStats, WalrusStats, WriterStats } from './log/stats.js'
 export type { Topic } from './log/topic.js'

@@ -12,15 +12,32 @@ export { checksum, checksumSmall } from './format/checksum.js'
 export { decodeGaps, encodeGaps, type SegmentGap, type SegmentGaps } from './format/gaps-file.js'
 export { decodeIndex, encodeIndex, type IndexEntries, type SegmentIndex } from './format/index-file.js'
 export * from './format/layout.js'
+export { decodePartitionState, encodePartitionState, type PartitionState } from './format/partition-state.js'
 export * from './format/record.js'
 export { allocateShared, Region, readU64, writeU64 } from './format/region.js'
 export { decodeSegmentHeader, encodeSegmentHeader, type SegmentHeader } from './format/segment-header.js'
 export type { WasmMemory } from './format/wasm.js'
 export * from './limits.js'
 export { cutPartition } from './log/cut-partition.js'
+export {
+  decideRetention,
+  loadState,
+  type OpenPlace,
+  removeForgotten,
+  STATE_FILE,
+  writeState,
+} from './log/forget.js'
+export {
+  type Cleanup,
+  effectiveSegmentMs,
+  isKept,
+  type KeepingConfig,
+  SEGMENT_MS_MAX,
+} from './log/keeping.js'
 export type { KnownGood } from './log/known-good.js'
 export { checkName } from './log/names.js'
 export { PartitionLog, type PartitionLogOptions } from './log/partition-log.js'
+export type { Retention, RetentionPlan } from './log/retention.js'
 export { type Codec, type Durability, type TopicConfig, type TopicRequest, TopicStore } from './log/topic-store.js'
 export { loadGaps } from './segment/gaps.js'
 export type { RecoveryMode } from './segment/recovery.js'
@@ -35,6 +52,7 @@ export {
   SegmentReader,
   type SegmentReaderOptions,
 } from './segment/segment-reader.js'
+export { BoundedFileSystem } from './storage/bounded-file-system.js'
 export { type DirectoryLock, lockDirectory } from './storage/directory-lock.js'
 export type { FileSystem, OpenFile } from './storage/file-system.js'
 export { NodeFileSystem } from './storage/node-file-system.js'

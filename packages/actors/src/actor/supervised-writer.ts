@@ -36,11 +36,15 @@ export type WriterEvent =
   | { type: 'writer-ended'; writer: number; reason: ThreadEnd['reason']; error?: Error }
   | { type: 'writer-restarted'; writer: number; restarts: number }
   | { type: 'writer-failed'; writer: number; error?: Error }
+  /** Something could not be forgotten: it is tried again in a minute, or at the next seal. */
+  | { type: 'maintenance-failed'; writer: number; topic: string; partition: number; error: Error }
 
 export interface SupervisedWriterOptions {
   memory: SharedMemory
   writer: number
   fileSystem: string | undefined
+  /** Files that each of its threads holds open at most. */
+  filesMax: number
   onEvent: (event: WriterEvent) => void
 }
 
@@ -141,8 +145,8 @@ export class SupervisedWriter {
   }
 
   #start(resume: PartitionAssignment[]): ThreadPair {
-    const { memory, fileSystem } = this.#options
-    const threads = new ThreadPair({ writer: this.writer, buffers: memory.buffers, fileSystem, resume })
+    const { memory, fileSystem, filesMax } = this.#options
+    const threads = new ThreadPair({ writer: this.writer, buffers: memory.buffers, fileSystem, filesMax, resume })
     threads.control.on('message', (reply: WriterReply) => this.#receive(reply))
     threads.control.unref()
     void threads.ended.then((end) => this.#onEnd(end))

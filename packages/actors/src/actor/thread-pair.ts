@@ -30,21 +30,23 @@ export class ThreadPair {
     writer: number
     buffers: SharedBuffers
     fileSystem: string | undefined
+    filesMax: number
     resume: PartitionAssignment[]
   }) {
     const control = new MessageChannel()
     const sync = new MessageChannel()
     this.control = control.port1
-    const { writer, buffers, fileSystem, resume } = options
+    const { writer, buffers, fileSystem, filesMax, resume } = options
     const writerData: WriterThreadData = {
       writer,
       buffers,
       fileSystem,
+      filesMax,
       resume,
       control: control.port2,
       sync: sync.port1,
     }
-    const syncData: SyncThreadData = { writer, buffers, fileSystem, sync: sync.port2 }
+    const syncData: SyncThreadData = { writer, buffers, fileSystem, filesMax, sync: sync.port2 }
     this.#threads = [
       start(WRITER_ENTRY, `walrus-writer-${writer}`, writerData, [control.port2, sync.port1]),
       start(SYNC_ENTRY, `walrus-sync-${writer}`, syncData, [sync.port2]),

@@ -41,8 +41,12 @@ import {
   readFirstOffset,
   type TopicPlace,
   type TopicStats,
+  type TrimmedPartition,
+  type TrimRequest,
 } from './log-client.js'
+import { Maintenance } from './maintenance.js'
 import type { FilledOpenOptions } from './options.js'
+import { choosePartitions } from './reader.js'
 import type { WalrusStats, WriterStats } from './stats.js'
 
 interface OpenTopic {
@@ -56,6 +60,7 @@ interface OpenTopic {
 export class Host implements ControlCalls {
   readonly directory: string
   readonly memory: SharedMemory
+  readonly maintenance: Maintenance
   readonly #options: FilledOpenOptions
   readonly #lock: DirectoryLock
   readonly #pool: ReaderPool
@@ -79,6 +84,7 @@ export class Host implements ControlCalls {
     this.#options = options
     this.#lock = lock
     this.#pool = pool
+    this.maintenance = new Maintenance(memory, pool, options.onEvent ?? (() => {}))
   }
 
   /** Takes the namespace's directory. Throws `LOCKED` where somebody has it. */
@@ -107,10 +113,17 @@ export class Host implements ControlCalls {
         defaults: { durability: this.#options.durability },
       })
       const open = this.#topics.get(name)
-      if (open !== undefined) return { ...(await open.place), config: config as TopicConfig }
+      if (open !== undefined) {
+        const place = { ...(await open.place), config: config as TopicConfig }
+        this.maintenance.watch(place.config, place.partitions)
+        return place
+      }
       const place = this.#openPartitions(config as TopicConfig)
       this.#topics.set(name, { place })
-      place.catch(() => this.#topics.delete(name))
+      place.then(
+        ({ config, partitions }) => this.maintenance.watch(config, partitions),
+        () => this.#topics.delete(name),
+      )
       return place
     })
   }
@@ -156,6 +169,7 @@ export class Host implements ControlCalls {
         const { partitions } = await open.place
         for (const { slot } of partitions) Atomics.store(this.memory.words, partitionAt(slot) + PARTITION_DELETED_AT, 1)
         for (const { slot } of partitions) signalPartition(this.memory, slot)
+        await this.maintenance.forget(partitions.map(({ slot }) => slot))
         for (const { slot, writer } of partitions) {
           // The slot is not used again: lanes that still lead to it are refused, and must not reach another topic.
           await this.#writers[writer].close(slot)
@@ -163,6 +177,19 @@ export class Host implements ControlCalls {
       }
       await this.#pool.store({ call: 'delete', name })
     })
+  }
+
+  async trim(name: string, { before, partition }: TrimRequest): Promise<TrimmedPartition[]> {
+    await this.#pool.store({ call: 'get', name })
+    const topic = await this.openTopic(name, {})
+    const places = choosePartitions(topic, partition)
+    if (typeof before === 'number') requireTrimmable(topic, places, before, (slot) => this.#durable(slot).offset)
+    return Promise.all(
+      places.map(async ({ partition, slot }) => {
+        const first = await this.maintenance.trim(slot, before === 'end' ? this.#durable(slot).offset : before)
+        return { partition, first, next: this.#durable(slot).offset }
+      }),
+    )
   }
 
   fill(request: FillRequest): Promise<FillReply> {
@@ -215,6 +242,7 @@ export class Host implements ControlCalls {
     Atomics.store(words, HEADER_STATE_AT, STATE_CLOSING)
     this.#wakeAll()
     await this.#changes.catch(() => {})
+    await this.maintenance.close()
     try {
       const ends = await Promise.allSettled(this.#writers.map((writer) => writer.stop()))
       for (const writer of this.#writers) writer.refuseAll(encodeRefusal('closed'))
@@ -286,6 +314,7 @@ export class Host implements ControlCalls {
         memory: this.memory,
         writer: this.#writers.length,
         fileSystem: this.#options.fileSystem?.toString(),
+        filesMax: Math.floor(this.#options.openFilesMax / (2 * this.#options.writerThreadsMax)),
         onEvent: this.#options.onEvent ?? (() => {}),
       })
       this.#writers.push(writer)
@@ -321,6 +350,29 @@ export class Host implements ControlCalls {
     this.#changes = result.catch(() => {})
     return result
   }
+}
+
+/** An offset is one partition's: for several, only a time or the end says what is meant. */
+function requireTrimmable(
+  { config: { name, partitions } }: TopicPlace,
+  places: readonly PartitionPlace[],
+  before: number,
+  nextOf: (slot: number) => number,
+): void {
+  if (places.length > 1) {
+    throw new WalrusError(
+      'INVALID_ARGUMENT',
+      `topic ${name} has ${partitions} partitions with offsets of their own; say which one is to be trimmed before ${before}`,
+      { field: 'partition' },
+    )
+  }
+  const next = nextOf(places[0].slot)
+  if (before <= next) return
+  throw new WalrusError(
+    'OFFSET_OUT_OF_RANGE',
+    `partition ${places[0].partition} of ${name} ends at offset ${next}, it cannot be trimmed before ${before}; trim before ${next} to forget all of it`,
+    { next },
+  )
 }
 
 function percentiles(latencies: LatencySummary): { p50: number; p99: number; p999: number } {

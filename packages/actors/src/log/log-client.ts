@@ -55,6 +55,18 @@ export interface TopicPlace {
   partitions: PartitionPlace[]
 }
 
+export interface TrimRequest {
+  before: 'end' | number | { timestampMs: number }
+  partition?: number
+}
+
+/** Offsets of a partition after a trim. */
+export interface TrimmedPartition {
+  partition: number
+  first: number
+  next: number
+}
+
 export interface TopicStats {
   topic: string
   records: number
@@ -79,6 +91,7 @@ export interface ControlCalls {
   topics(): Promise<TopicConfig[]>
   topicStats(name: string): Promise<TopicStats>
   deleteTopic(name: string): Promise<void>
+  trim(name: string, request: TrimRequest): Promise<TrimmedPartition[]>
   /** Reads on a thread of the reader pool into memory that is shared. */
   fill(request: FillRequest): Promise<FillReply>
   ahead(request: AheadRequest): Promise<boolean>

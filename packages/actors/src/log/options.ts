@@ -5,6 +5,7 @@ import {
   RECORD_BYTES_MAX,
   SEGMENT_BYTES_MAX,
   SEGMENT_BYTES_MIN,
+  SEGMENT_MS_MAX,
   type TopicRequest,
   WalrusError,
 } from '@walrus-log/core'
@@ -13,6 +14,10 @@ import type { WriterEvent } from '../actor/supervised-writer.js'
 import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
 
 export const LANE_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
+/** Below the 4,096 descriptors that a process may have on systems that allow few. */
+const OPEN_FILES_MAX_DEFAULT = 2048
+/** A writer and its sync thread have one each. */
+const OPEN_FILES_MAX_MIN = 2
 const LANE_BYTES_MAX_MIN = 32 * ARENA_CHUNK_BYTES
 
 const durability = z.union([
@@ -24,7 +29,7 @@ const openOptions = z.strictObject({
   /** What an acknowledgement promises, for topics that do not say. */
   durability: durability.default('disk'),
   /** A log of its own below the same directory. */
-  namespace: z.string().default('default'),
+  namespace: z.string().default(() => process.env['WALRUS_INSTANCE_KEY'] || 'default'),
   /** What to do about damage: cut a torn tail only, cut at the first damage, or keep all that is whole and show gaps. */
   recovery: z.enum(['strict', 'tail', 'skip']).default('strict'),
   /** Segment-writer threads; above it several partitions share one. */
@@ -36,14 +41,18 @@ const openOptions = z.strictObject({
     .min(LANE_BYTES_MAX_MIN)
     .max(ARENA_CHUNKS_MAX * ARENA_CHUNK_BYTES)
     .default(LANE_BYTES_MAX_DEFAULT),
+  /** Segment files that all writers together hold open; idle ones are closed and opened again unseen. */
+  openFilesMax: z.number().int().min(OPEN_FILES_MAX_MIN).default(OPEN_FILES_MAX_DEFAULT),
   /** Module whose default export makes the `FileSystem` for the log's threads; the host's own by default. */
   fileSystem: z.union([z.string(), z.instanceof(URL)]).optional(),
-  /** Is told of writers that end and are started again. */
+  /** Is told of writers that end and are started again, and of what could not be forgotten. */
   onEvent: z.custom<(event: WriterEvent) => void>((value) => typeof value === 'function').optional(),
 })
 
 export type OpenOptions = z.input<typeof openOptions>
 export type FilledOpenOptions = z.output<typeof openOptions>
+
+const limit = z.number().int().min(0)
 
 const topicOptions = z.strictObject({
   partitions: z.number().int().min(1).max(PARTITIONS_MAX).optional(),
@@ -51,6 +60,12 @@ const topicOptions = z.strictObject({
   durability: durability.optional(),
   segmentBytes: z.number().int().min(SEGMENT_BYTES_MIN).max(SEGMENT_BYTES_MAX).optional(),
   segmentEntries: z.number().int().min(1).optional(),
+  /** What is kept at least, in whole segments; `{}` lifts all limits of before. */
+  retention: z.strictObject({ ms: limit.optional(), bytes: limit.optional(), records: limit.optional() }).optional(),
+  /** A segment that has records is ended at this age; `null`: by size only. By default `retention.ms`. */
+  segmentMs: z.number().int().min(1).max(SEGMENT_MS_MAX).nullable().optional(),
+  /** Compaction by key is not there yet. */
+  cleanup: z.enum(['delete']).optional(),
 })
 
 export type TopicOptions = z.input<typeof topicOptions>
@@ -76,6 +91,15 @@ const readOptions = z.strictObject({
 export type ReadOptions = z.input<typeof readOptions>
 export type FilledReadOptions = z.output<typeof readOptions>
 
+const trimOptions = z.strictObject({
+  /** Records before this offset, of before this time, or all. */
+  before: z.union([z.literal('end'), z.number().int().min(0), z.date()]),
+  /** One partition; all of them where it is left out. */
+  partition: z.number().int().min(0).optional(),
+})
+
+export type TrimOptions = z.input<typeof trimOptions>
+
 /** What may be said of one record as it is sent. */
 export interface RecordOptions {
   /** Records of one key go to one partition. */
@@ -93,6 +117,7 @@ export const NO_RECORD_OPTIONS: RecordOptions = Object.freeze({})
 export const checkOpenOptions = (options: OpenOptions): FilledOpenOptions => check(openOptions, options)
 export const checkTopicOptions = (options: TopicOptions): TopicRequest => check(topicOptions, options)
 export const checkProducerOptions = (options: ProducerOptions): ProducerOptions => check(producerOptions, options)
+export const checkTrimOptions = (options: TrimOptions): TrimOptions => check(trimOptions, options)
 export const checkReadOptions = (options: ReadOptions): FilledReadOptions => check(readOptions, options)
 
 function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {

@@ -11,6 +11,7 @@ import {
   type ReadPosition,
   Region,
   SegmentReader,
+  WalrusError,
   type WasmMemory,
 } from '@walrus-log/core'
 import { PARTITION_DURABLE_AT, PARTITION_DURABLE_SELECT_AT } from '../memory/layout.js'
@@ -20,11 +21,11 @@ import { type FillRequest, locate } from '../reader-pool/tasks.js'
 import { Batch } from './batch.js'
 import type { ValueCodec } from './codec.js'
 import { Gap } from './gap.js'
-import type { LogClient, PartitionPlace } from './log-client.js'
+import { type LogClient, type PartitionPlace, readFirstOffset } from './log-client.js'
 import { isReadTurnOver, nextTurn } from './turn.js'
 
-/** Where a reader begins: an offset or a time. */
-export type ReadStart = { offset: number } | { timestampMs: number }
+/** Where a reader begins: an offset, or a time and the first offset that there is. */
+export type ReadStart = { offset: number; timestampMs?: number }
 
 /** A window of file bytes in memory: whole, checked batches. */
 interface Window {
@@ -70,9 +71,9 @@ export class PartitionReader<Value> {
     this.#client = client
     this.place = place
     this.#codec = codec
-    this.#from = start
-    this.#offsetFrom = 'offset' in start ? start.offset : 0
-    this.#timestampFrom = 'timestampMs' in start ? start.timestampMs : Number.NEGATIVE_INFINITY
+    this.#from = start.timestampMs === undefined ? { offset: start.offset } : { timestampMs: start.timestampMs }
+    this.#offsetFrom = start.offset
+    this.#timestampFrom = start.timestampMs ?? Number.NEGATIVE_INFINITY
     this.#offsetEnd = options.offsetEnd
     this.#source =
       options.fs === undefined ? new PoolSource(client, place, options.fileSystem) : new ThreadSource(options.fs, place)
@@ -131,9 +132,25 @@ export class PartitionReader<Value> {
   fill(): void | Promise<void> {
     const highWatermark = this.highWatermark
     if (highWatermark === 0) return undefined
+    this.requireKept()
     const window = this.#source.fill(this.#from, highWatermark)
     if (window instanceof Promise) return window.then((filled) => this.#enter(filled))
     this.#enter(window)
+  }
+
+  /** Throws `OFFSET_OUT_OF_RANGE` where what comes next has been forgotten: nothing is ever passed over unsaid. */
+  requireKept(): void {
+    if (!('offset' in this.#from)) return
+    const first = readFirstOffset(this.#client.memory, this.place.slot)
+    const offset = Math.max(this.#from.offset, this.#offsetFrom)
+    if (offset >= first) return
+    const { partition } = this.place
+    const next = this.#client.memory.readPointOffset(this.place.slot, PARTITION_DURABLE_SELECT_AT, PARTITION_DURABLE_AT)
+    throw new WalrusError(
+      'OFFSET_OUT_OF_RANGE',
+      `offset ${offset} of partition ${partition} has been forgotten by retention or a trim, the first one is ${first}; read on from ${first}`,
+      { first, next, offset },
+    )
   }
 
   #enter(window: Window): void {

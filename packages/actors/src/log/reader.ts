@@ -62,6 +62,7 @@ export async function* readTopic<Value>(
           } catch (error) {
             // Files that are gone with their topic, or with the log's threads, are no damage.
             requireReadable()
+            reader.requireKept()
             throw error
           }
           // A window may hold nothing but what lies before the start: there is more behind it.
@@ -89,7 +90,7 @@ function unknownTopic({ config: { name } }: TopicPlace): WalrusError {
   return new WalrusError('UNKNOWN_TOPIC', `the topic ${JSON.stringify(name)} was deleted; create it again`)
 }
 
-function choosePartitions(topic: TopicPlace, partition: number | undefined): PartitionPlace[] {
+export function choosePartitions(topic: TopicPlace, partition: number | undefined): PartitionPlace[] {
   if (partition === undefined) return topic.partitions
   const place = topic.partitions[partition]
   if (place !== undefined) return [place]
@@ -109,7 +110,7 @@ function startOf(client: LogClient, place: PartitionPlace, { from }: FilledReadO
   const next = highWatermark(client, place)
   if (from === 'start') return { offset: first }
   if (from === 'end') return { offset: next }
-  if (from instanceof Date) return { timestampMs: from.getTime() }
+  if (from instanceof Date) return { timestampMs: from.getTime(), offset: first }
   // With gaps shown, what lies before the first offset is one.
   if ((from >= first || place.skip) && from <= next) return { offset: from }
   throw new WalrusError(

@@ -1,8 +1,15 @@
 import type { TopicConfig } from '@walrus-log/core'
 import type { Batch } from './batch.js'
 import type { Gap } from './gap.js'
-import type { LogClient, TopicPlace, TopicStats } from './log-client.js'
-import { checkProducerOptions, checkReadOptions, type ProducerOptions, type ReadOptions } from './options.js'
+import type { LogClient, TopicPlace, TopicStats, TrimmedPartition } from './log-client.js'
+import {
+  checkProducerOptions,
+  checkReadOptions,
+  checkTrimOptions,
+  type ProducerOptions,
+  type ReadOptions,
+  type TrimOptions,
+} from './options.js'
 import { Producer } from './producer.js'
 import { type ReadAccess, readTopic } from './reader.js'
 
@@ -41,6 +48,19 @@ export class Topic<Value = unknown> {
   read(options: ReadOptions = {}): AsyncGenerator<Batch<Value> | Gap, void, undefined> {
     this.#client.requireOpen()
     return readTopic<Value>(this.#client, this.#place, this.#access, checkReadOptions(options))
+  }
+
+  /**
+   * Forgets the records before an offset, a time (up to the first record that is of that time or later), or all of them;
+   * resolves when that is durable. Space is freed in whole segments. Throws `OFFSET_OUT_OF_RANGE` beyond the end.
+   */
+  async trim(options: TrimOptions): Promise<TrimmedPartition[]> {
+    this.#client.requireOpen()
+    const { before, partition } = checkTrimOptions(options)
+    return this.#client.control.trim(this.name, {
+      before: before instanceof Date ? { timestampMs: before.getTime() } : before,
+      partition,
+    })
   }
 
   stats(): Promise<TopicStats> {

@@ -25,6 +25,9 @@ import { checkOpenOptions, checkTopicOptions, type OpenOptions, type TopicOption
 import type { WalrusStats } from './stats.js'
 import { Topic } from './topic.js'
 
+/** Where a log is that nobody has named a directory for. */
+const DATA_DIRECTORY_DEFAULT = './data'
+
 /** What an attached thread asks of the host; reading is its own business. */
 type HostCalls = Omit<ControlCalls, 'fill' | 'ahead'>
 
@@ -68,14 +71,16 @@ export class Walrus {
   }
 
   /**
-   * Opens the log in `directory`, which is made where there is none, and holds it until `close`.
+   * Opens the log in `directory`, which is made where there is none, and holds it until `close`. Without a directory or a
+   * namespace, the environment's `WALRUS_DATA_DIR` and `WALRUS_INSTANCE_KEY` say which, else `./data` and `default`.
    * Throws `LOCKED` (`error.pid`), `INVALID_ARGUMENT` (`error.field`).
    */
-  static async open(directory: string, options: OpenOptions = {}): Promise<Walrus> {
+  static async open(directory?: string, options: OpenOptions = {}): Promise<Walrus> {
     const filled = checkOpenOptions(options)
+    const root = directory ?? (process.env['WALRUS_DATA_DIR'] || DATA_DIRECTORY_DEFAULT)
     checkName('namespace', filled.namespace)
     const memory = SharedMemory.allocate(filled.laneBytesMax)
-    const host = await Host.open(directory, memory, filled)
+    const host = await Host.open(root, memory, filled)
     const client = new LogClient(memory, claimClient(memory), host)
     openClient(memory, client.client)
     const fileSystem = filled.fileSystem?.toString()
@@ -110,6 +115,7 @@ export class Walrus {
       topics: () => control!.calls.topics(),
       topicStats: (name) => control!.calls.topicStats(name),
       deleteTopic: (name) => control!.calls.deleteTopic(name),
+      trim: (name, request) => control!.calls.trim(name, request),
       fill: (request) => readers().fill(request),
       ahead: (request) => readers().ahead(request),
     })
@@ -270,6 +276,7 @@ function answerAttachedThreads(client: LogClient, host: Host): void {
   let attachSeen = 0
   client.doorbell.listen({
     poll() {
+      host.maintenance.poll()
       const attached = Atomics.load(memory.words, HEADER_ATTACH_SIGNAL_AT)
       if (attached !== attachSeen) {
         attachSeen = attached

@@ -23,6 +23,8 @@ export const STATE_CLOSING = 1
 export const STATE_CLOSED = 2
 /** Incremented by a client that opened its slot; it then rings the host's doorbell. */
 export const HEADER_ATTACH_SIGNAL_AT = 2
+/** Incremented by a sync thread behind each seal and its acknowledgement; it then rings the host's doorbell. */
+export const HEADER_SEALED_SIGNAL_AT = 3
 /** Number of the host's own client slot. */
 export const HOST_CLIENT = 0
 
@@ -105,6 +107,8 @@ export const PARTITION_CUT_WANTED_AT = 3
 /** 1: the sync thread works on the partition's files without the sync state (a scheduled sync, a late seal). Set by it
  *  before it looks at `PARTITION_CUT_WANTED_AT`; the writer, which sets that first, waits until this is 0 to cut. */
 export const PARTITION_SYNC_BUSY_AT = 4
+/** 1: the open segment is old enough to be ended. Set by the host, taken by the writer. */
+export const PARTITION_ROLL_WANTED_AT = 5
 /** Which of the two copies of the written point is valid. Written by the writer. */
 export const PARTITION_WRITTEN_SELECT_AT = LINE_WORDS
 /** Two copies of (segment base, byte position, offset), each 64 bits: all bytes before that point are written. */
@@ -117,7 +121,7 @@ export const PARTITION_DURABLE_AT = 2 * LINE_WORDS + 2
 export const PARTITION_SIGNAL_AT = 3 * LINE_WORDS
 /** How many wait on the signal: nobody is notified while it is zero. */
 export const PARTITION_WAITERS_AT = 3 * LINE_WORDS + 1
-/** First offset that exists, 64 bits. Written by the writer. */
+/** First offset that exists, 64 bits. Written by the writer as it opens the partition, then moved on by the host. */
 export const PARTITION_FIRST_OFFSET_AT = 3 * LINE_WORDS + 2
 /** How many full segments the sync thread has sealed. Written by the sync thread. */
 export const PARTITION_SEALED_AT = 3 * LINE_WORDS + 4

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { Piscina } from 'piscina'
 import { decodeError } from '../message/error-codec.js'
+import type { KeepReply, KeepRequest } from './keep-tasks.js'
 import type { AheadRequest, FillReply, FillRequest, StoreReply, StoreRequest } from './tasks.js'
 
 /** An idle pool thread is given back after this long; a worker costs some 25 ms to start. */
@@ -44,6 +45,11 @@ export class ReaderPool {
     const reply: StoreReply = await this.#pool.run(task, { name: 'store' })
     if (!reply.ok) throw decodeError(reply.error)
     return reply
+  }
+
+  /** Forgets: see `keep-tasks.ts`. Throws the task's own error. */
+  async keep(request: KeepRequest): Promise<KeepReply> {
+    return (await this.store({ call: 'keep', keep: request })).kept!
   }
 
   /** Waits for running tasks and ends the threads. */

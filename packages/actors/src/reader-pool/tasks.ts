@@ -9,6 +9,7 @@ import {
   SegmentReader,
   segmentBases,
   segmentFileName,
+  systemErrorCode,
   type TopicConfig,
   type TopicRequest,
   TopicStore,
@@ -17,6 +18,7 @@ import {
 import { encodeError } from '../message/error-codec.js'
 import { loadFileSystem } from '../writer/file-system.js'
 import type { EncodedError } from '../writer/messages.js'
+import { type KeepReply, type KeepRequest, keep } from './keep-tasks.js'
 import { fillAhead } from './read-ahead.js'
 import type { WindowRingMemory } from './window-ring.js'
 
@@ -53,16 +55,26 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'get'; name: string }
   | { call: 'list' }
   | { call: 'delete'; name: string }
+  | { call: 'keep'; keep: KeepRequest }
   | { call: 'size'; partitionDirectory: string; openBaseOffset: number; openBytes: number }
 )
 
 export type StoreReply =
-  | { ok: true; config?: TopicConfig; topics?: TopicConfig[]; size?: { bytes: number; segments: number } }
+  | {
+      ok: true
+      config?: TopicConfig
+      topics?: TopicConfig[]
+      size?: { bytes: number; segments: number }
+      kept?: KeepReply
+    }
   | { ok: false; error: EncodedError }
 
 /** Readers that a pool thread keeps open, by partition; the oldest goes first. */
 const READERS_MAX = 16
 const readers = new Map<string, SegmentReader>()
+/** One that was not used for so long is closed: the file that it holds may be removed, and its space is wanted. */
+const READER_IDLE_MS = 5_000
+const usedMs = new WeakMap<SegmentReader, number>()
 
 export async function fill(request: FillRequest): Promise<FillReply> {
   try {
@@ -103,7 +115,17 @@ type ReaderKey = Omit<FillRequest, 'from' | 'memory'>
 
 const keyOf = ({ slot, directory }: ReaderKey): string => `${slot} ${directory}`
 
+function closeIdleReaders(): void {
+  const idleSinceMs = performance.now() - READER_IDLE_MS
+  for (const [key, reader] of readers) {
+    if (usedMs.get(reader)! > idleSinceMs) return
+    reader.close()
+    readers.delete(key)
+  }
+}
+
 function readerOf(fs: FileSystem, request: ReaderKey): SegmentReader {
+  closeIdleReaders()
   const key = keyOf(request)
   let reader = readers.get(key)
   if (reader === undefined) {
@@ -117,6 +139,7 @@ function readerOf(fs: FileSystem, request: ReaderKey): SegmentReader {
     readers.delete(key)
   }
   readers.set(key, reader)
+  usedMs.set(reader, performance.now())
   return reader
 }
 
@@ -141,6 +164,8 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
       case 'delete':
         topics.delete(request.name, Date.now())
         return { ok: true }
+      case 'keep':
+        return { ok: true, kept: keep(fs, request.keep) }
       case 'size':
         return { ok: true, size: partitionSize(fs, request) }
     }
@@ -169,11 +194,16 @@ function partitionSize(
   let bytes = 0
   const bases = segmentBases(names)
   for (const base of bases) {
-    if (base === openBaseOffset) bytes += openBytes
-    else
+    try {
       bytes +=
-        loadIndex(fs, partitionDirectory, base)?.dataBytes ??
-        fileBytes(fs, path.join(partitionDirectory, segmentFileName(base)))
+        base === openBaseOffset
+          ? openBytes
+          : (loadIndex(fs, partitionDirectory, base)?.dataBytes ??
+            fileBytes(fs, path.join(partitionDirectory, segmentFileName(base))))
+    } catch (error) {
+      // Forgotten since the directory was listed.
+      if (systemErrorCode(error) !== 'ENOENT') throw error
+    }
   }
   return { bytes, segments: bases.length }
 }

@@ -47,6 +47,8 @@ export interface WriterThreadData {
   sync: MessagePort
   /** Module whose default export makes the `FileSystem`; the host's own where it is undefined. */
   fileSystem: string | undefined
+  /** Files that the thread holds open at most. */
+  filesMax: number
   /** Partitions of a writer that died, to be gone on with. */
   resume: PartitionAssignment[]
 }

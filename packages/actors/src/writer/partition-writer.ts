@@ -29,6 +29,7 @@ import {
   PARTITION_DURABLE_SELECT_AT,
   PARTITION_EPOCH_AT,
   PARTITION_FIRST_OFFSET_AT,
+  PARTITION_ROLL_WANTED_AT,
   PARTITION_SEALED_AT,
   PARTITION_SYNC_BUSY_AT,
   PARTITION_SYNC_ERROR_AT,
@@ -113,7 +114,7 @@ export class PartitionWriter {
     }
     const found: FoundBatches = new Map()
     const knownGood = resume ? this.#written : undefined
-    const log = this.#openLog(knownGood, (region, at) => {
+    const log = this.#openLog(knownGood, !resume, (region, at) => {
       const producer = batchProducerId(region, at)
       let offsets = found.get(producer)
       if (offsets === undefined) {
@@ -124,7 +125,9 @@ export class PartitionWriter {
     })
     this.#log = log
     if (resume) this.#resumeLanes(found)
-    Atomics.store(memory.wide, (this.#at + PARTITION_FIRST_OFFSET_AT) >>> 1, BigInt(log.offsetFirst))
+    const firstAt = (this.#at + PARTITION_FIRST_OFFSET_AT) >>> 1
+    // What was forgotten while the dead writer lived stays so. The host moves it on only after this, or beside a successor.
+    if (!resume) Atomics.store(memory.wide, firstAt, BigInt(log.offsetFirst))
     this.#moveWritten()
     this.hold()
     this.#acknowledgeAll()
@@ -132,7 +135,11 @@ export class PartitionWriter {
     return log.cutBytes
   }
 
-  #openLog(knownGood: KnownGood | undefined, onRecovered?: (region: Region, at: number) => void): PartitionLog {
+  #openLog(
+    knownGood: KnownGood | undefined,
+    tidy: boolean,
+    onRecovered?: (region: Region, at: number) => void,
+  ): PartitionLog {
     const { fs, onRolled, memory } = this.#context
     const { directory, partition, segmentBytes, segmentEntries, recovery } = this.assignment
     const epoch = Atomics.load(memory.words, this.#at + PARTITION_EPOCH_AT)
@@ -145,6 +152,7 @@ export class PartitionWriter {
       recovery,
       now: Date.now,
       knownGood,
+      tidy,
       leaseEpoch: epoch === 0 ? undefined : epoch + 1,
       onRecovered: knownGood && onRecovered,
       onRolled: (segment) => {
@@ -240,6 +248,25 @@ export class PartitionWriter {
     this.unsyncedBytes += bytes
     this.#context.count(COUNTER_BYTES, bytes)
     this.#context.count(COUNTER_WRITES, 1)
+    return true
+  }
+
+  /** Whether the host wants the open segment ended; asked once for each time that it does. */
+  get isRollWanted(): boolean {
+    return Atomics.exchange(this.#context.memory.words, this.#at + PARTITION_ROLL_WANTED_AT, 0) === 1
+  }
+
+  /** Ends the open segment between two passes. The sync state is held. Returns whether another one is open now. */
+  roll(): boolean {
+    const log = this.#log
+    if (log === undefined || log.offsetNext === log.openBaseOffset) return false
+    try {
+      log.roll()
+    } catch (error) {
+      // The next one could not be made: the next batch tries again.
+      this.#openError = error
+    }
+    this.#moveWritten()
     return true
   }
 
@@ -404,7 +431,7 @@ export class PartitionWriter {
     try {
       log?.abandon()
       cutPartition(fs, this.assignment.directory, this.#durable, Date.now())
-      this.#log = this.#openLog(undefined)
+      this.#log = this.#openLog(undefined, false)
       isCut = true
     } catch {
       // `#failure` says what began it.

@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { BoundedFileSystem } from '@walrus-log/core'
 import { SharedMemory } from '../memory/shared-memory.js'
 import { loadFileSystem } from './file-system.js'
 import { THREAD_DONE, type WriterThreadData } from './messages.js'
@@ -9,7 +10,7 @@ const data = workerData as WriterThreadData
 const loop = new WriterLoop({
   memory: new SharedMemory(data.buffers),
   writer: data.writer,
-  fs: await loadFileSystem(data.fileSystem),
+  fs: new BoundedFileSystem(await loadFileSystem(data.fileSystem), data.filesMax),
   control: data.control,
   sync: data.sync,
 })

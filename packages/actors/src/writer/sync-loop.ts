@@ -13,7 +13,11 @@ import {
 } from '@walrus-log/core'
 import { blockWhile, notifyAll, ring, sleepUntilRung } from '../lane/doorbell.js'
 import {
+  CLIENT_DOORBELL_AT,
   COUNTER_SYNCS,
+  clientAt,
+  HEADER_SEALED_SIGNAL_AT,
+  HOST_CLIENT,
   PARTITION_CUT_WANTED_AT,
   PARTITION_SEALED_AT,
   PARTITION_SYNC_BUSY_AT,
@@ -72,6 +76,8 @@ export class SyncLoop {
   readonly #partitions = new Map<number, WatchedPartition>()
   #controlSeen = 0
   #isStopping = false
+  /** Something was sealed that the host has not been told of. */
+  #hasSealed = false
 
   constructor(memory: SharedMemory, writer: number, fs: FileSystem, port: MessagePort) {
     this.#memory = memory
@@ -194,6 +200,7 @@ export class SyncLoop {
       acknowledge(this.#memory, this.#writer, partition.slot, snapshot, point)
       Atomics.store(words, stateAt, SYNC_IDLE)
       notifyAll(words, stateAt)
+      this.#tellSealed()
       // The writer leaves to this thread what it wrote while the state was held: look again, now that it is not.
       if (!this.#hasNew(partition, snapshot, point)) return
       if (Atomics.compareExchange(words, stateAt, SYNC_IDLE, SYNC_HELD) !== SYNC_IDLE) return
@@ -232,6 +239,16 @@ export class SyncLoop {
     sealSegment(this.#fs, partition.directory, segment, Date.now())
     partition.rolled.shift()
     Atomics.add(this.#memory.words, partitionAt(partition.slot) + PARTITION_SEALED_AT, 1)
+    this.#hasSealed = true
+  }
+
+  /** Tells the host of seals, once the acknowledged point has gone beyond them: there may be something to forget. */
+  #tellSealed(): void {
+    if (!this.#hasSealed) return
+    this.#hasSealed = false
+    const { words } = this.#memory
+    Atomics.add(words, HEADER_SEALED_SIGNAL_AT, 1)
+    ring(words, clientAt(HOST_CLIENT) + CLIENT_DOORBELL_AT)
   }
 
   /**
@@ -255,6 +272,7 @@ export class SyncLoop {
     // Given back before the state is waited for: the writer may hold that one and wait for this.
     Atomics.store(words, at + PARTITION_SYNC_BUSY_AT, 0)
     notifyAll(words, at + PARTITION_SYNC_BUSY_AT)
+    this.#tellSealed()
     if (failure !== undefined) {
       const stateAt = at + PARTITION_SYNC_STATE_AT
       while (Atomics.compareExchange(words, stateAt, SYNC_IDLE, SYNC_HELD) !== SYNC_IDLE) {

@@ -167,7 +167,10 @@ export class WriterLoop {
 
   #receive(): void {
     this.#controlSeen = Atomics.load(this.#memory.words, this.#at + WRITER_CONTROL_AT)
-    for (const partition of this.#partitions.values()) this.#poisonIfSyncFailed(partition)
+    for (const partition of this.#partitions.values()) {
+      this.#poisonIfSyncFailed(partition)
+      if (partition.isRollWanted) this.#roll(partition)
+    }
     const { control } = this.#options
     for (let received = receiveMessageOnPort(control); received; received = receiveMessageOnPort(control)) {
       this.#handle(received.message as WriterRequest)
@@ -178,6 +181,13 @@ export class WriterLoop {
     if (!partition.hasSyncFailed) return
     this.#hold(partition)
     partition.letGo()
+  }
+
+  /** Ends a segment for its age. The sync thread seals it at once, and acknowledges that the next one is begun. */
+  #roll(partition: PartitionWriter): void {
+    this.#hold(partition)
+    if (partition.roll()) this.#giveToSyncThread(partition)
+    else partition.letGo()
   }
 
   /** Holds the partition's sync state, with the failure dealt with that the sync thread may have left there. */

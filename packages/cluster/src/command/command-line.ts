@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import type { CommandAction } from './action.js'
 import { createContext } from './context.js'
+import { addDelete } from './delete.js'
 import { addDump } from './dump.js'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, exitCodeOf } from './exit-code.js'
 import { addIngest } from './ingest.js'
@@ -9,6 +10,7 @@ import type { Output } from './output.js'
 import { addRead } from './read.js'
 import { addStats } from './stats.js'
 import { addTopics } from './topics.js'
+import { addTrim } from './trim.js'
 import { addVerify } from './verify.js'
 
 const DIR_DEFAULT = './data'
@@ -33,7 +35,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const action: CommandAction = async (run) => {
     exitCode = await run()
   }
-  for (const add of [addIngest, addTopics, addRead, addStats, addVerify]) {
+  for (const add of [addIngest, addTopics, addRead, addStats, addVerify, addTrim, addDelete]) {
     addCommonOptions(add(program, context, action))
   }
   addDump(program, context, action)
@@ -49,7 +51,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 function addCommonOptions(command: Command): void {
   command
     .addOption(new Option('--dir <directory>', 'directory of the log').env('WALRUS_DATA_DIR').default(DIR_DEFAULT))
-    .option('--namespace <name>', 'a log of its own below the directory')
+    .addOption(new Option('--namespace <name>', 'a log of its own below the directory').env('WALRUS_INSTANCE_KEY'))
 }
 
 function failed(error: unknown, stderr: Output, isVerbose: boolean): number {

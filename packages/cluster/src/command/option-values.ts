@@ -27,6 +27,14 @@ export function parseFrom(text: string): ReadFrom {
   return date
 }
 
+export type TrimBefore = 'end' | number | Date
+
+export function parseBefore(text: string): TrimBefore {
+  const before = parseFrom(text)
+  if (before === 'start') throw new InvalidArgumentError('One of end, an offset, or a date.')
+  return before
+}
+
 /** `\t` is what a tab looks like where a shell has not made one of it. */
 export function parseDelimiter(text: string): string {
   return text === '\\t' ? '\t' : text

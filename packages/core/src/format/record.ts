@@ -1,5 +1,5 @@
 import { WalrusError } from '../errors.js'
-import { batchRecordCount, batchTimestampFirst } from './batch.js'
+import { batchBaseOffset, batchLength, batchRecordCount, batchTimestampFirst } from './batch.js'
 import {
   BATCH_HEADER_BYTES,
   LENGTH_NULL,
@@ -161,4 +161,17 @@ export function decodeRecords(region: Region, at: number, length: number): Requi
 
 function copyPart(region: Region, at: number, length: number): Uint8Array | null {
   return length < 0 ? null : region.u8.slice(at, at + length)
+}
+
+/** Offsets and times of the records of the batch at `at`, whose checksum holds. */
+export function* recordOffsets(region: Region, at: number): Generator<{ offset: number; timestamp: number }> {
+  const parts = emptyRecordParts()
+  const timestampFirst = batchTimestampFirst(region, at)
+  const baseOffset = batchBaseOffset(region, at)
+  const end = at + batchLength(region, at)
+  let next = at + BATCH_HEADER_BYTES
+  for (let index = 0; index < batchRecordCount(region, at) && readRecord(region, next, end, parts); index++) {
+    yield { offset: baseOffset + index, timestamp: timestampFirst + parts.timestampDeltaMs }
+    next = parts.next
+  }
 }

@@ -25,6 +25,8 @@ export interface PartitionLogOptions {
   /** A higher lease epoch than the one found; by default the next one. */
   leaseEpoch?: number
   knownGood?: KnownGood
+  /** Whether nobody else works on the directory, as it is unless the partition was in use before. */
+  tidy?: boolean
   /** Called for each batch that recovery found behind the known-good point. */
   onRecovered?: (region: Region, at: number, position: number) => void
   /**
@@ -46,6 +48,8 @@ export class PartitionLog {
   /** Everything below it was acknowledged; goes into the stamps. The caller moves it, never back. */
   acknowledgedOffset: number
   readonly cutBytes: number
+  /** First offset that existed as the log was opened. */
+  readonly offsetFirst: number
   readonly bases: number[]
   #open: OpenSegment | undefined
   readonly #options: PartitionLogOptions
@@ -61,6 +65,7 @@ export class PartitionLog {
       segmentBytes: options.segmentBytes,
       nowMs: options.now(),
       knownGood: options.knownGood,
+      tidy: options.tidy ?? true,
       onBatch: options.onRecovered,
     })
     this.#options = options
@@ -70,6 +75,7 @@ export class PartitionLog {
     this.#offsetNext = recovered.offsetNext
     this.acknowledgedOffset = recovered.offsetNext
     this.bases = recovered.bases
+    this.offsetFirst = recovered.offsetFirst
     this.cutBytes = recovered.cutBytes
   }
 
@@ -81,10 +87,6 @@ export class PartitionLog {
   /** Offset that the next staged record gets. */
   get offsetNext(): number {
     return this.#offsetNext
-  }
-
-  get offsetFirst(): number {
-    return this.bases[0] ?? this.#offsetNext
   }
 
   /** Base offset of the segment that takes writes, or of the one that the next write makes. */

@@ -22,6 +22,8 @@ import {
   segmentFileName,
   TEMPORARY_SUFFIX,
 } from '../segment/segment-name.js'
+import { removeIfThere } from './forget.js'
+import { forgetBefore, settleFirst } from './forgotten.js'
 import { decideHeaderless, withoutHeader } from './lost-header.js'
 import {
   corrupt,
@@ -52,15 +54,24 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   }
   const bases = segmentBases(names)
   const sealed = new Set(basesWithSuffix(names, INDEX_SUFFIX))
+  const forgotten = forgetBefore(options, bases, sealed)
   const isSegment = new Set(bases)
   for (const base of basesWithSuffix(names, GAPS_SUFFIX)) {
-    if (!isSegment.has(base)) fs.remove(path.join(directory, gapsFileName(base)))
+    // Below the first segment, it is on its way out, maybe in another thread's hands at this moment.
+    const isMine = options.tidy || base >= (bases[0] ?? 0)
+    if (!isSegment.has(base) && isMine) removeIfThere(fs, path.join(directory, gapsFileName(base)))
   }
   const orphans = [...sealed].filter((base) => !isSegment.has(base))
   if (options.mode !== 'skip') dropOrphans(options, bases, orphans)
   const offsetEnd = options.mode === 'skip' ? endOfOrphans(options, orphans) : 0
-  const offsetNext = bases[0] ?? offsetEnd
-  const result: RecoveredPartition = { bases, open: undefined, offsetNext, epochLast: 0, cutBytes: 0 }
+  const result: RecoveredPartition = {
+    bases,
+    open: undefined,
+    offsetFirst: Math.max(forgotten, bases[0] ?? 0),
+    offsetNext: bases[0] ?? Math.max(offsetEnd, forgotten),
+    epochLast: 0,
+    cutBytes: 0,
+  }
   for (let place = firstToSee(options, bases, sealed); place < bases.length; place++) {
     const base = bases[place]
     const name = path.join(directory, segmentFileName(base))
@@ -76,6 +87,7 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   // What an orphan says is written down in a gap by now, unless there is no segment that could have one.
   if (options.mode === 'skip' && bases.length > 0) dropOrphans(options, bases, orphans)
   if (result.open === undefined && bases.length > 0) fs.syncDirectory(directory)
+  settleFirst(options, result)
   return result
 }
 

@@ -22,6 +22,8 @@ export interface RecoveryOptions {
   segmentBytes: number
   nowMs: number
   knownGood?: KnownGood
+  /** Nobody else works on the directory: what an interrupted forgetting left is taken away. */
+  tidy?: boolean
   /** Base offsets of sealed segments that are read in spite of their index, which is then made anew. */
   suspects?: ReadonlySet<number>
   /** Called for each whole batch found behind the known-good point, in order. */
@@ -33,6 +35,8 @@ export interface RecoveredPartition {
   bases: number[]
   /** Undefined: there is none to go on with, the next segment begins at `offsetNext`. */
   open: OpenSegment | undefined
+  /** First offset that exists. */
+  offsetFirst: number
   offsetNext: number
   /** Lease epoch of the last batch or segment; a new holder's is higher. */
   epochLast: number

@@ -10,6 +10,7 @@ import {
 } from '../limits.js'
 import { TEMPORARY_SUFFIX } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
+import { type KeepingConfig, wrongKeepingField } from './keeping.js'
 import { checkName, isName } from './names.js'
 import { checkSettings, encodeSettings } from './topic-file.js'
 
@@ -19,7 +20,7 @@ export type Codec = 'bytes' | 'utf8' | 'json' | 'msgpack'
 export type Durability = 'none' | 'os' | 'disk' | { everyMs: number }
 
 /** A topic's settings, as they stand in its `topic.json`. */
-export interface TopicConfig {
+export interface TopicConfig extends KeepingConfig {
   name: string
   partitions: number
   codec: Codec
@@ -201,7 +202,7 @@ function wrongField(config: Partial<TopicConfig>): keyof TopicConfig | undefined
   if (!isDurability(durability)) return 'durability'
   if (!isWithin(segmentBytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)) return 'segmentBytes'
   if (!isWithin(segmentEntries, 1, Number.MAX_SAFE_INTEGER)) return 'segmentEntries'
-  return undefined
+  return wrongKeepingField(config)
 }
 
 function isWithin(value: unknown, min: number, max: number): boolean {

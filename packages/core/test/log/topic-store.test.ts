@@ -46,6 +46,15 @@ describe('a topic', () => {
     expect(storeIn(directory).store.get('trips')).toMatchObject({ segmentBytes: 8192, segmentEntries: 10 })
   })
 
+  it('keeps retention that is left out, takes another one whole, and none with an empty one', () => {
+    const { directory, open } = storeIn()
+    open('trips', { retention: { ms: 5, bytes: 6 }, segmentMs: 7 })
+    expect(open('trips')).toMatchObject({ retention: { ms: 5, bytes: 6 }, segmentMs: 7 })
+    expect(open('trips', { retention: { records: 8 } }).retention).toEqual({ records: 8 })
+    open('trips', { retention: {}, segmentMs: null })
+    expect(storeIn(directory).store.get('trips')).toMatchObject({ retention: {}, segmentMs: null })
+  })
+
   it('refuses another partition count or codec by name', () => {
     const { open } = storeIn()
     open('trips', { partitions: 2, codec: 'utf8' })
@@ -69,6 +78,9 @@ describe('a topic', () => {
       ['durability', ['fast', null, {}, { everyMs: 0 }, { everyMs: Number.POSITIVE_INFINITY }, 5]],
       ['segmentBytes', [0, 4095, 2 ** 32, 5000.5]],
       ['segmentEntries', [0, -1, 0.5, Number.POSITIVE_INFINITY]],
+      ['retention', [null, 5, [], { ms: -1 }, { bytes: 1.5 }, { records: '5' }, { days: 7 }]],
+      ['segmentMs', [0, -1, 1.5, 2 ** 31, '5']],
+      ['cleanup', ['compact', null, 5]],
     ]
     for (const [field, values] of wrong) {
       for (const value of values) {
@@ -157,6 +169,36 @@ describe('deletion', () => {
     open('trips')
     store.finishDeletions()
     expect(fs.readdirSync(directory).sort()).toEqual(['stays', 'trips'])
+  })
+
+  it('that dies after any of the files is finished by the next open, and frees all of its space', () => {
+    for (let left = 0; left < 6; left++) {
+      const { directory, open } = storeIn()
+      open('trips', { partitions: 2 })
+      for (const partition of ['0', '1']) {
+        fs.mkdirSync(path.join(directory, 'trips', partition))
+        for (const name of ['0.log', '0.index']) fs.writeFileSync(path.join(directory, 'trips', partition, name), 'x')
+      }
+      let files = left
+      class Dying extends NodeFileSystem {
+        override removeTree(doomed: string): void {
+          for (const name of fs.readdirSync(doomed, { recursive: true }) as string[]) {
+            const file = path.join(doomed, name)
+            if (!fs.statSync(file).isFile()) continue
+            if (files-- === 0) throw Object.assign(new Error('died'), { code: 'EIO' })
+            fs.unlinkSync(file)
+          }
+          super.removeTree(doomed)
+        }
+      }
+      const deleting = () => new TopicStore(new Dying(), directory).delete('trips', START_MS)
+      if (left < 5) expect(deleting).toThrow('died')
+      else deleting()
+      const { store } = storeIn(directory)
+      expect(store.list()).toEqual([])
+      store.finishDeletions()
+      expect(fs.readdirSync(directory)).toEqual([])
+    }
   })
 
   it('leaves directories alone that are no topics', () => {

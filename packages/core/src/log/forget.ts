@@ -1,0 +1,154 @@
+import path from 'node:path'
+import { systemErrorCode, WalrusError } from '../errors.js'
+import {
+  decodePartitionState,
+  encodePartitionState,
+  type PartitionState,
+  STATE_BYTES,
+} from '../format/partition-state.js'
+import { loadIndex } from '../segment/seal.js'
+import {
+  basesWithSuffix,
+  gapsFileName,
+  INDEX_SUFFIX,
+  indexFileName,
+  segmentBases,
+  segmentFileName,
+  TEMPORARY_SUFFIX,
+} from '../segment/segment-name.js'
+import type { FileSystem } from '../storage/file-system.js'
+import { countForgotten, countRemovable, planRetention, type Retention, type RetentionPlan } from './retention.js'
+
+export const STATE_FILE = 'partition.state'
+
+/**
+ * Forgetting, in steps that a crash may come between: `writeState` says durably which offset is the first; then readers
+ * are told; then `removeForgotten` takes the files. What it leaves of them is not seen by any later open, which removes
+ * it. Beside a writer that goes on: see `countRemovable` for what is nobody's business but the writer's.
+ */
+
+/** Reads a partition's state; what it says where there is no file. Throws `SEGMENT_CORRUPT`, `FORMAT_VERSION`. */
+export function loadState(fs: FileSystem, directory: string): PartitionState {
+  const name = path.join(directory, STATE_FILE)
+  if (!fs.exists(name)) return { offsetFirst: 0 }
+  const file = fs.open(name, 'read')
+  try {
+    const bytes = new Uint8Array(Math.min(file.size(), STATE_BYTES + 1))
+    file.read(bytes, 0, bytes.length, 0)
+    return decodePartitionState(bytes, name)
+  } finally {
+    file.close()
+  }
+}
+
+/** Puts another state in the place of the one before, as a whole, and makes it durable. */
+export function writeState(fs: FileSystem, directory: string, state: PartitionState): void {
+  const name = path.join(directory, STATE_FILE)
+  const temporary = name + TEMPORARY_SUFFIX
+  if (fs.exists(temporary)) fs.remove(temporary)
+  const file = fs.open(temporary, 'create')
+  try {
+    const bytes = encodePartitionState(state)
+    file.write(bytes, 0, bytes.length, 0)
+    file.sync()
+  } finally {
+    file.close()
+  }
+  fs.rename(temporary, name)
+  fs.syncDirectory(directory)
+}
+
+/** Takes the files of `bases` away, oldest first; each segment before its index, which is then an orphan and no danger. */
+export function removeOldest(fs: FileSystem, directory: string, bases: readonly number[]): void {
+  if (bases.length === 0) return
+  for (const base of bases) {
+    removeIfThere(fs, path.join(directory, segmentFileName(base)))
+    removeIfThere(fs, path.join(directory, indexFileName(base)))
+    removeIfThere(fs, path.join(directory, gapsFileName(base)))
+  }
+  fs.syncDirectory(directory)
+}
+
+/** Removes segments below the partition's first offset, as far as they are not the writer's. Returns how many. */
+export function removeForgotten(fs: FileSystem, directory: string, openBase: number): number {
+  const { offsetFirst } = loadState(fs, directory)
+  const { bases, removable } = look(fs, directory, openBase)
+  const forgotten = bases.slice(0, countForgotten(bases, removable, offsetFirst))
+  removeOldest(fs, directory, forgotten)
+  return forgotten.length
+}
+
+/** Where the acknowledged point of a partition in use lies. */
+export interface OpenPlace {
+  /** Base offset of the segment that it lies in, and its byte there. */
+  baseOffset: number
+  position: number
+  /** The high watermark. */
+  offset: number
+}
+
+/** Decides, by what the directory holds, what `retention` lets go. Changes nothing. */
+export function decideRetention(
+  fs: FileSystem,
+  directory: string,
+  open: OpenPlace,
+  retention: Retention,
+  nowMs: number,
+): RetentionPlan {
+  const { bases, removable, isSealed } = look(fs, directory, open.baseOffset)
+  const bytesOf = (place: number): number => fileBytes(fs, path.join(directory, segmentFileName(bases[place])))
+  return planRetention(
+    {
+      bases,
+      removable,
+      offsetNext: open.offset,
+      bytesOf,
+      bytesTotal: () => {
+        let bytes = open.position
+        // What is full and not sealed has a reserve behind its data: it is counted when it is sealed.
+        for (const [place, base] of bases.entries()) if (isSealed(base)) bytes += bytesOf(place)
+        return bytes
+      },
+      lastMsOf: (place) => lastMsOf(fs, directory, bases[place]),
+    },
+    retention,
+    nowMs,
+  )
+}
+
+/** Times of records are their producers': one that lies ahead of the clock must not keep a segment for ever. */
+function lastMsOf(fs: FileSystem, directory: string, base: number): number | undefined {
+  try {
+    const index = loadIndex(fs, directory, base)
+    return index && Math.min(index.timestampMax, index.sealedMs)
+  } catch (error) {
+    // What cannot be told is not old; the other limits, and `verify`, still deal with the segment.
+    if (error instanceof WalrusError) return undefined
+    throw error
+  }
+}
+
+function look(fs: FileSystem, directory: string, openBase: number) {
+  const names = fs.list(directory)
+  const bases = segmentBases(names)
+  const sealed = new Set(basesWithSuffix(names, INDEX_SUFFIX))
+  const isSealed = (base: number): boolean => base < openBase && sealed.has(base)
+  return { bases, isSealed, removable: countRemovable(bases, isSealed, openBase) }
+}
+
+function fileBytes(fs: FileSystem, name: string): number {
+  const file = fs.open(name, 'read')
+  try {
+    return file.size()
+  } finally {
+    file.close()
+  }
+}
+
+export function removeIfThere(fs: FileSystem, name: string): void {
+  try {
+    fs.remove(name)
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error
+  }
+}

@@ -1,0 +1,47 @@
+import path from 'node:path'
+import { WalrusError } from '../errors.js'
+import type { FileSystem } from '../storage/file-system.js'
+import { loadState, removeOldest, STATE_FILE, writeState } from './forget.js'
+import { countForgotten, countRemovable } from './retention.js'
+
+// What recovery has to know of forgetting: segments below the first offset are not there, whatever the directory holds.
+
+interface Place {
+  fs: FileSystem
+  directory: string
+  mode: 'strict' | 'tail' | 'skip'
+  tidy?: boolean
+}
+
+/** Takes forgotten segments out of `bases` and `sealed`, with `tidy` also from the disk. Returns the first offset. */
+export function forgetBefore(place: Place, bases: number[], sealed: Set<number>): number {
+  const { fs, directory, tidy } = place
+  const { offsetFirst } = soundState(place)
+  const removable = countRemovable(bases, (base) => sealed.has(base), Number.POSITIVE_INFINITY)
+  const forgotten = bases.splice(0, countForgotten(bases, removable, offsetFirst))
+  if (tidy) removeOldest(fs, directory, forgotten)
+  // An index below the first segment is on its way out, maybe in another thread's hands at this moment.
+  for (const base of sealed) if (forgotten.includes(base) || (!tidy && base < (bases[0] ?? 0))) sealed.delete(base)
+  return offsetFirst
+}
+
+/**
+ * Where a loss of power took records that were not synced, the log may end before its first offset: that one moves back,
+ * durably, or what is appended now would be forgotten by the next open.
+ */
+export function settleFirst(place: Place, result: { offsetFirst: number; offsetNext: number }): void {
+  if (result.offsetFirst <= result.offsetNext) return
+  result.offsetFirst = result.offsetNext
+  if (!place.tidy) return
+  writeState(place.fs, place.directory, { offsetFirst: result.offsetFirst })
+}
+
+function soundState({ fs, directory, mode, tidy }: Place) {
+  try {
+    return loadState(fs, directory)
+  } catch (error) {
+    if (mode === 'strict' || !(error instanceof WalrusError && error.code === 'SEGMENT_CORRUPT')) throw error
+    if (tidy) fs.remove(path.join(directory, STATE_FILE))
+    return { offsetFirst: 0 }
+  }
+}

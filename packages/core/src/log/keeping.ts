@@ -1,0 +1,47 @@
+import type { Retention } from './retention.js'
+
+/** What becomes of a topic's old records. Compaction by key is not there yet, and refused by name. */
+export type Cleanup = 'delete'
+
+/** Settings of keeping and forgetting; what is left out is not limited. */
+export interface KeepingConfig {
+  retention?: Retention
+  /** A segment that has records is ended at this age, so that it can be forgotten. `null`: by size only. */
+  segmentMs?: number | null
+  cleanup?: Cleanup
+}
+
+/** Timers of Node end here; longer is "by size only". */
+export const SEGMENT_MS_MAX = 2 ** 31 - 1
+
+/** When a segment is ended by age: without a word for it, as soon as what is in it may be forgotten. */
+export function effectiveSegmentMs({ segmentMs, retention }: KeepingConfig): number | undefined {
+  if (segmentMs !== undefined) return segmentMs ?? undefined
+  const ms = retention?.ms
+  return ms === undefined ? undefined : Math.min(Math.max(ms, 1), SEGMENT_MS_MAX)
+}
+
+/** Whether nothing is ever forgotten by itself, and no segment ended for its age. */
+export function isKept({ retention, segmentMs }: KeepingConfig): boolean {
+  const hasLimit = retention !== undefined && Object.values(retention).some((limit) => limit !== undefined)
+  return !hasLimit && typeof segmentMs !== 'number'
+}
+
+/** Name of the first setting of these that no topic can have. */
+export function wrongKeepingField({ retention, segmentMs, cleanup }: KeepingConfig): keyof KeepingConfig | undefined {
+  if (cleanup !== undefined && cleanup !== 'delete') return 'cleanup'
+  if (retention !== undefined && !isRetention(retention)) return 'retention'
+  if (segmentMs !== undefined && segmentMs !== null && !isLimit(segmentMs, 1, SEGMENT_MS_MAX)) return 'segmentMs'
+  return undefined
+}
+
+function isRetention(retention: unknown): boolean {
+  if (typeof retention !== 'object' || retention === null || Array.isArray(retention)) return false
+  return Object.entries(retention).every(
+    ([name, limit]) => ['ms', 'bytes', 'records'].includes(name) && (limit === undefined || isLimit(limit, 0)),
+  )
+}
+
+function isLimit(value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max
+}
