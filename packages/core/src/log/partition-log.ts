@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { WalrusError } from '../errors.js'
-import { batchLength, batchRecordCount } from '../format/batch.js'
+import { batchLength, batchRecordCount, isBatchOfNamed } from '../format/batch.js'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import type { Region } from '../format/region.js'
 import { OFFSET_MAX } from '../limits.js'
@@ -10,6 +10,8 @@ import { type RolledSegment, sealSegment } from '../segment/seal.js'
 import type { FileSystem } from '../storage/file-system.js'
 import type { KnownGood } from './known-good.js'
 import { recoverPartition } from './partition-recovery.js'
+import { noteBatch, recoverProducers, snapshotProducers } from './producer-recovery.js'
+import type { ProducerTable } from './producer-state.js'
 
 export interface PartitionLogOptions {
   fs: FileSystem
@@ -32,6 +34,8 @@ export interface PartitionLogOptions {
    * elsewhere keeps this rule: nothing in a later segment is promised against power loss before this one is sealed.
    */
   onRolled?: (rolled: RolledSegment) => void
+  /** No named producer has written below this offset; left out: none has ever been opened. */
+  producersSince?: number
 }
 
 /**
@@ -47,6 +51,8 @@ export class PartitionLog {
   acknowledgedOffset: number
   readonly cutBytes: number
   readonly bases: number[]
+  /** How far each named producer has come, up to `offsetNext`. Batches that it does not admit are not to be staged. */
+  readonly producers: ProducerTable
   #open: OpenSegment | undefined
   readonly #options: PartitionLogOptions
   #offsetNext: number
@@ -71,6 +77,20 @@ export class PartitionLog {
     this.acknowledgedOffset = recovered.offsetNext
     this.bases = recovered.bases
     this.cutBytes = recovered.cutBytes
+    try {
+      this.producers = recoverProducers({
+        fs: options.fs,
+        directory: options.directory,
+        mode: options.recovery,
+        bases: recovered.bases,
+        openBase: recovered.open?.header.baseOffset,
+        offsetNext: recovered.offsetNext,
+        since: options.producersSince,
+      })
+    } catch (error) {
+      recovered.open?.abandon()
+      throw error
+    }
   }
 
   /** Recovers the directory and makes what it holds durable. Throws `SEGMENT_CORRUPT` as the recovery mode says. */
@@ -116,6 +136,7 @@ export class PartitionLog {
     }
     open.stage(region, at, this.acknowledgedOffset, this.leaseEpoch)
     this.#offsetNext = open.offsetStaged
+    if (isBatchOfNamed(region, at)) noteBatch(this.producers, region, at, this.acknowledgedOffset)
   }
 
   /** Writes the staged batches. When it throws, `abandon` the log and `cutPartition`. */
@@ -148,6 +169,8 @@ export class PartitionLog {
     const full = this.#open
     if (full === undefined || full.recordCount === 0) return
     const rolled = full.rolled(this.#options.now())
+    const { segmentId, baseOffset } = full.header
+    rolled.producers = snapshotProducers(this.producers, { segmentId, baseOffset, offsetEnd: this.#offsetNext })
     full.abandon()
     this.#open = undefined
     if (this.#options.onRolled) this.#options.onRolled(rolled)

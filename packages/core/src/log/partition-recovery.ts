@@ -14,6 +14,8 @@ import {
   basesWithSuffix,
   INDEX_SUFFIX,
   indexFileName,
+  PRODUCERS_SUFFIX,
+  producersFileName,
   segmentBases,
   segmentFileName,
   TEMPORARY_SUFFIX,
@@ -67,6 +69,9 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   const names = fs.list(directory)
   for (const base of basesWithSuffix(names, INDEX_SUFFIX + TEMPORARY_SUFFIX)) {
     fs.remove(path.join(directory, indexFileName(base) + TEMPORARY_SUFFIX))
+  }
+  for (const base of basesWithSuffix(names, PRODUCERS_SUFFIX + TEMPORARY_SUFFIX)) {
+    fs.remove(path.join(directory, producersFileName(base) + TEMPORARY_SUFFIX))
   }
   const bases = segmentBases(names)
   const sealed = new Set(basesWithSuffix(names, INDEX_SUFFIX))
