@@ -52,7 +52,7 @@ const RESTART_PAUSE_MS_MAX = 2_000
 
 interface Pending {
   request: WriterRequest
-  resolve: (cutBytes: number) => void
+  resolve: (value: number) => void
   reject: (error: Error) => void
 }
 
@@ -101,6 +101,20 @@ export class SupervisedWriter {
     }
   }
 
+  /**
+   * Opens a named producer in a partition: older epochs are refused from now on, also by a successor of the threads.
+   * Resolves to the last sequence that was accepted.
+   */
+  async openProducer(slot: number, producerId: number, epoch: number, since: number): Promise<number> {
+    const lastSequence = await this.#request((id) => ({ type: 'producer', id, slot, producerId, epoch, since }))
+    const assignment = this.assignments.get(slot)
+    if (assignment !== undefined) {
+      assignment.producers ??= { since, epochs: new Map() }
+      assignment.producers.epochs.set(producerId, epoch)
+    }
+    return lastSequence
+  }
+
   async close(slot: number): Promise<void> {
     await this.#request((id) => ({ type: 'close', id, slot }))
     this.assignments.delete(slot)
@@ -143,7 +157,10 @@ export class SupervisedWriter {
   #start(resume: PartitionAssignment[]): ThreadPair {
     const { memory, fileSystem } = this.#options
     const threads = new ThreadPair({ writer: this.writer, buffers: memory.buffers, fileSystem, resume })
-    threads.control.on('message', (reply: WriterReply) => this.#receive(reply))
+    threads.control.on('message', (reply: WriterReply) => {
+      // A successor that was asked again answers for itself: what its predecessor said of a producer may be over.
+      if (this.#threads === threads) this.#receive(reply)
+    })
     threads.control.unref()
     void threads.ended.then((end) => this.#onEnd(end))
     return threads
@@ -154,7 +171,7 @@ export class SupervisedWriter {
     if (pending === undefined) return
     this.#pending.delete(reply.id)
     this.#keepAlive.release()
-    if (reply.ok) pending.resolve(reply.cutBytes)
+    if (reply.ok) pending.resolve(reply.value)
     else pending.reject(decodeError(reply.error))
   }
 

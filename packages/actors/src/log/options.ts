@@ -58,6 +58,8 @@ export type TopicOptions = z.input<typeof topicOptions>
 const producerOptions = z.strictObject({
   /** All records go to this partition. */
   partition: z.number().int().min(0).optional(),
+  /** A name: who opens it again fences the one before, and is told how far that came. */
+  producerId: z.string().optional(),
 })
 
 export type ProducerOptions = z.input<typeof producerOptions>
@@ -85,6 +87,11 @@ export interface RecordOptions {
   timestamp?: number
   /** Stricter than the topic's. */
   durability?: Exclude<Durability, object>
+  /**
+   * Of a named producer that writes to one partition: the record's number, or that of a batch's first record, counted
+   * from 0 without a gap. What was accepted with it before is there once. By default the next.
+   */
+  sequence?: number
 }
 
 /** One object for all calls that name none: that it is this one says so without a look inside. */

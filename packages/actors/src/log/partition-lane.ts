@@ -32,6 +32,7 @@ import {
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { lanePlace } from '../writer/writer-lane.js'
+import { LaneSequence } from './lane-sequence.js'
 
 /** A batch is published at this size at the latest: large enough that its header and checksum call do not count, small
  *  enough that several of them are under way in a lane. */
@@ -43,13 +44,23 @@ export const FULL = -1
 export const TOO_LARGE = -2
 export const CLOSED = -3
 
+/** Who sends on a lane. */
+export interface LaneProducer {
+  producerId: number
+  /** 0 for one without a name. */
+  epoch: number
+  /** Sequence of the first record. */
+  sequenceNext: number
+}
+
 /** What becomes of an append when its batch is settled. */
 export interface PendingAppend {
   batch: number
   /** Which record of its batch it is. */
   index: number
   timestamp: number
-  settle: (outcome: number, index: number, timestamp: number) => void
+  /** `isDuplicate`: a named producer's batch that had been there before. */
+  settle: (outcome: number, index: number, timestamp: number, isDuplicate: boolean) => void
 }
 
 /** How a batch ended; a negative outcome is a refusal. */
@@ -74,6 +85,7 @@ export class PartitionLane {
   lastIndex = 0
   lastTimestamp = 0
   readonly region: Region
+  readonly isNamed: boolean
   readonly #memory: SharedMemory
   readonly #writer: LaneWriter
   readonly #at: number
@@ -92,14 +104,16 @@ export class PartitionLane {
   #batchAt = -1
   #published: number
   #settledSeen: number
-  #sequenceNext = 0
+  readonly #sequence: LaneSequence
   #hasGivenTime = false
+  /** Whether a plain record may join the open batch: it counts from no given time, and repeats nothing. */
+  #takesPlain = true
   #lookAt = 0
 
   constructor(
     memory: SharedMemory,
     lane: number,
-    options: { partition: number; writer: number; producerId: number; onRefused: OnRefused },
+    options: { partition: number; writer: number; onRefused: OnRefused } & LaneProducer,
   ) {
     const { words } = memory
     const at = laneAt(lane)
@@ -123,9 +137,11 @@ export class PartitionLane {
       timestampFirst: 0,
       timestampMax: 0,
       producerId: options.producerId,
-      producerEpoch: 0,
+      producerEpoch: options.epoch,
       sequenceFirst: 0,
     }
+    this.isNamed = options.epoch > 0
+    this.#sequence = new LaneSequence(options.sequenceNext, this.#acksMask + 1, this.isNamed)
   }
 
   /** Largest batch that travels in the lane itself. */
@@ -164,6 +180,7 @@ export class PartitionLane {
     this.next = at + BATCH_HEADER_BYTES
     this.recordCount = 0
     this.#hasGivenTime = false
+    this.#takesPlain = !this.#sequence.isRepeating
     const nowMs = Date.now()
     this.#properties.timestampFirst = nowMs
     this.#properties.timestampMax = nowMs
@@ -185,6 +202,7 @@ export class PartitionLane {
   /** Gives the open batch, which is still empty, another time to count from. */
   setTimestampFirst(timestampMs: number): void {
     this.#hasGivenTime = true
+    this.#takesPlain = false
     this.#properties.timestampFirst = timestampMs
     this.#properties.timestampMax = timestampMs
   }
@@ -213,7 +231,7 @@ export class PartitionLane {
     const at = this.next
     const { length } = value
     const end = at + align8(RECORD_HEADER_BYTES + length)
-    if (end > this.limit || this.#hasGivenTime) return false
+    if (end > this.limit || !this.#takesPlain) return false
     const { u32 } = this.region
     // The padding first: it is part of the record's last 8 bytes, which the header or the value then overwrite.
     u32[(end >>> 2) - 2] = 0
@@ -242,6 +260,19 @@ export class PartitionLane {
 
   get hasWriterFailed(): boolean {
     return Atomics.load(this.#memory.words, this.#writerAt + WRITER_FAILED_AT) !== 0
+  }
+
+  /** Of a named producer: makes the open batch one that `count` records from `sequence` on may join. Throws
+   *  `OUT_OF_SEQUENCE`. */
+  turnTo(sequence: number | undefined, count: number): void {
+    if (this.#sequence.joins(sequence, count, this.recordCount)) return
+    this.publish()
+    this.#sequence.begin(sequence)
+  }
+
+  /** Last sequence that is known to be acknowledged. */
+  get lastSequence(): number {
+    return this.#sequence.accepted - 1
   }
 
   /** Closes the open batch, if it has records, and lets the writer see it. */
@@ -290,9 +321,8 @@ export class PartitionLane {
 
   #close(region: Region, at: number, end: number, recordCount: number): void {
     this.#properties.recordCount = recordCount
-    this.#properties.sequenceFirst = this.#sequenceNext
+    this.#properties.sequenceFirst = this.#sequence.close(this.#published & this.#acksMask, recordCount)
     closeBatch(region, at, end, this.#properties)
-    this.#sequenceNext += recordCount
   }
 
   #send(end: number, recordCount: number): void {
@@ -318,6 +348,10 @@ export class PartitionLane {
   }
 
   #hasSlot(): boolean {
+    if (this.#sequence.isBlocked) {
+      this.collect()
+      if (this.#sequence.isBlocked) return false
+    }
     if (((this.#published - this.#settledSeen) | 0) <= this.#acksMask) return true
     this.collect()
     return ((this.#published - this.#settledSeen) | 0) <= this.#acksMask
@@ -337,20 +371,29 @@ export class PartitionLane {
     }
     // No thread of a writer that was given up runs any more: what it has not settled, nobody will.
     if (this.hasWriterFailed) while (this.#settledSeen !== this.#published) this.#settleOne(encodeRefusal('writer'))
-    return this.#settledSeen !== this.#published
+    if (this.#settledSeen !== this.#published) return true
+    this.#sequence.settleAll()
+    return false
   }
 
   #settleOne(outcome: number): void {
     const batch = this.#settledSeen
+    const slot = batch & this.#acksMask
+    const recordCount = this.#recordCounts[slot]
     this.#settledSeen = (batch + 1) | 0
-    if (outcome < 0) this.#onRefused(outcome, this.#recordCounts[batch & this.#acksMask])
-    this.#settlePending(batch, outcome)
+    if (outcome >= 0) {
+      this.#settlePending(batch, outcome, this.#sequence.settleAccepted(slot, recordCount))
+      return
+    }
+    const told = this.#sequence.settleRefused(outcome)
+    this.#onRefused(told, recordCount)
+    this.#settlePending(batch, told, false)
   }
 
-  #settlePending(batch: number, outcome: number): void {
+  #settlePending(batch: number, outcome: number, isDuplicate: boolean): void {
     while (this.#pendingFrom < this.#pending.length && this.#pending[this.#pendingFrom].batch === batch) {
       const append = this.#pending[this.#pendingFrom++]
-      append.settle(outcome, append.index, append.timestamp)
+      append.settle(outcome, append.index, append.timestamp, isDuplicate)
     }
     if (this.#pendingFrom < this.#pending.length / 2) return
     this.#pending.splice(0, this.#pendingFrom)
@@ -373,6 +416,6 @@ export class PartitionLane {
   /** Refuses every append that still waits: nobody is left to settle it. */
   refusePending(outcome: number): void {
     for (const append of this.#pending.splice(0).slice(this.#pendingFrom))
-      append.settle(outcome, append.index, append.timestamp)
+      append.settle(outcome, append.index, append.timestamp, false)
   }
 }

@@ -21,7 +21,8 @@ export interface RecordWriterOptions {
   topic: string
   partitions: number
   codec: ValueCodec
-  producerId: number
+  /** Whether the records' sequences may be given. */
+  takesSequences: boolean
   /** The partition that all records go to, if there is one. */
   fixed: number | undefined
   openLane: (partition: number) => PartitionLane
@@ -99,6 +100,7 @@ export class RecordWriter {
 
   /** Copies a record into the lane of its partition, or returns false. Nothing here makes an object. */
   #put(value: unknown, codec: ValueCodec, options: RecordOptions): boolean {
+    if (options.sequence !== undefined) this.#checkSequence(options.sequence)
     const key = options.key === undefined ? undefined : encodeKey(options.key)
     const headers = options.headers === undefined ? undefined : encodeHeaders(options.headers)
     const first = this.#choosePartition(key)
@@ -132,6 +134,7 @@ export class RecordWriter {
     if (timestamp !== undefined) checkTimestamp(timestamp)
     else if (lane.hasGivenTime) timestamp = Date.now()
     if (timestamp !== undefined && lane.hasOpenBatch && !lane.fitsTimestamp(timestamp)) lane.publish()
+    if (lane.isNamed) lane.turnTo(options.sequence, 1)
     let length = -1
     let at: number
     let room = GUESS_BYTES
@@ -189,6 +192,7 @@ export class RecordWriter {
   /** Sends values to one partition as one batch, and returns its lane; undefined where there is no room. */
   sendBatch(values: readonly unknown[], options: RecordOptions): PartitionLane | undefined {
     this.#options.requireOpen()
+    if (options.sequence !== undefined) this.#checkSequence(options.sequence)
     const key = encodeKey(options.key)
     const partition = this.#choosePartition(key)
     const lane = this.#lane(partition)
@@ -219,7 +223,9 @@ export class RecordWriter {
     if (batchBytes > batchBytesMax) throw batchTooLarge(batchBytes, batchBytesMax)
     const timestampMs = options.timestamp === undefined ? Date.now() : checkTimestamp(options.timestamp)
     const level = recordLevel(options.durability)
-    const origin = { producerId: this.#options.producerId, producerEpoch: 0, sequenceFirst: 0, timestampMs }
+    if (lane.isNamed) lane.turnTo(options.sequence, values.length)
+    // The lane completes the header.
+    const origin = { producerId: 0, producerEpoch: 0, sequenceFirst: 0, timestampMs }
     const batch = encodeBatch(
       values.map((value) => ({ value, key, headers })),
       origin,
@@ -250,6 +256,22 @@ export class RecordWriter {
   #requireLane(lane: PartitionLane): void {
     this.#options.requireOpen()
     if (lane.hasWriterFailed) throw decodeRefusal(encodeRefusal('writer'), `${this.#options.topic}/${lane.partition}`)
+  }
+
+  #checkSequence(sequence: number): void {
+    if (!this.#options.takesSequences) {
+      throw new WalrusError(
+        'INVALID_ARGUMENT',
+        'a record has a sequence with a producer that has a producerId and writes to one partition; give it both, or leave the sequence out',
+        { field: 'sequence' },
+      )
+    }
+    if (Number.isSafeInteger(sequence) && sequence >= 0) return
+    throw new WalrusError(
+      'INVALID_ARGUMENT',
+      `a sequence is a whole number from 0 on, ${sequence} was given; count the producer's records`,
+      { field: 'sequence' },
+    )
   }
 
   #publishAtTurnEnd(): void {

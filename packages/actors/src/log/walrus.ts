@@ -110,6 +110,7 @@ export class Walrus {
       topics: () => control!.calls.topics(),
       topicStats: (name) => control!.calls.topicStats(name),
       deleteTopic: (name) => control!.calls.deleteTopic(name),
+      openProducer: (request) => control!.calls.openProducer(request),
       fill: (request) => readers().fill(request),
       ahead: (request) => readers().ahead(request),
     })

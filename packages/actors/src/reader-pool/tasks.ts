@@ -3,8 +3,11 @@ import {
   type Durability,
   type FileSystem,
   loadIndex,
+  loadRegistry,
+  type ProducerRegistry,
   type ReadPosition,
   Region,
+  registerProducer,
   SegmentReader,
   segmentBases,
   segmentFileName,
@@ -48,13 +51,21 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'prepare' }
   | { call: 'open'; name: string; request: TopicRequest; defaults: { durability: Durability } }
   | { call: 'get'; name: string }
+  | { call: 'producer'; name: string; producer: string; offsets: number[] }
   | { call: 'list' }
   | { call: 'delete'; name: string }
   | { call: 'size'; partitionDirectory: string; openBaseOffset: number; openBytes: number }
 )
 
 export type StoreReply =
-  | { ok: true; config?: TopicConfig; topics?: TopicConfig[]; size?: { bytes: number; segments: number } }
+  | {
+      ok: true
+      config?: TopicConfig
+      topics?: TopicConfig[]
+      size?: { bytes: number; segments: number }
+      registry?: ProducerRegistry
+      producer?: { id: number; epoch: number }
+    }
   | { ok: false; error: EncodedError }
 
 /** Readers that a pool thread keeps open, by partition; the oldest goes first. */
@@ -130,9 +141,19 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         topics.finishDeletions()
         return { ok: true }
       case 'open':
-        return { ok: true, config: topics.open(request.name, request.request, request.defaults, Date.now()) }
+        return {
+          ok: true,
+          config: topics.open(request.name, request.request, request.defaults, Date.now()),
+          registry: loadRegistry(fs, path.join(request.directory, request.name)),
+        }
       case 'get':
         return { ok: true, config: topics.get(request.name) }
+      case 'producer':
+        topics.get(request.name)
+        return {
+          ok: true,
+          ...registerProducer(fs, path.join(request.directory, request.name), request.producer, request.offsets),
+        }
       case 'list':
         return { ok: true, topics: topics.list() }
       case 'delete':

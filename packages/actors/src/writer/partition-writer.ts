@@ -1,14 +1,18 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import {
+  ADMIT,
   batchBaseOffset,
   batchDurability,
   batchLength,
+  batchProducerEpoch,
   batchProducerId,
   batchRecordCount,
   batchSequenceFirst,
   cutPartition,
+  FENCED,
   type FileSystem,
+  isBatchOfNamed,
   type KnownGood,
   PartitionLog,
   type Region,
@@ -43,7 +47,7 @@ import {
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
 import { durabilityLevel, LEVEL_DISK } from './durability.js'
 import type { PartitionAssignment } from './messages.js'
-import { encodeRefusal, type RefusalKind } from './outcome.js'
+import { decodeRefusal, encodeRefusal, type RefusalKind } from './outcome.js'
 import { acknowledge, type LaneTable, snapshotLanes } from './settlement.js'
 import type { WriterLane } from './writer-lane.js'
 
@@ -134,7 +138,7 @@ export class PartitionWriter {
 
   #openLog(knownGood: KnownGood | undefined, onRecovered?: (region: Region, at: number) => void): PartitionLog {
     const { fs, onRolled, memory } = this.#context
-    const { directory, partition, segmentBytes, segmentEntries, recovery } = this.assignment
+    const { directory, partition, segmentBytes, segmentEntries, recovery, producers } = this.assignment
     const epoch = Atomics.load(memory.words, this.#at + PARTITION_EPOCH_AT)
     const log = PartitionLog.open({
       fs,
@@ -147,11 +151,13 @@ export class PartitionWriter {
       knownGood,
       leaseEpoch: epoch === 0 ? undefined : epoch + 1,
       onRecovered: knownGood && onRecovered,
+      producersSince: producers?.since,
       onRolled: (segment) => {
         this.#rolledCount++
         onRolled(this.slot, segment)
       },
     })
+    for (const [id, producerEpoch] of producers?.epochs ?? []) log.producers.fence(id, producerEpoch)
     Atomics.store(memory.words, this.#at + PARTITION_EPOCH_AT, log.leaseEpoch)
     return log
   }
@@ -187,6 +193,7 @@ export class PartitionWriter {
     }
     const length = batchLength(this.#region, at)
     const recordCount = batchRecordCount(this.#region, at)
+    if (isBatchOfNamed(this.#region, at) && !this.#admits(log, lane, at, recordCount)) return
     try {
       if (!log.fits(length, recordCount)) {
         if (!this.#writeStaged()) return this.#stage(lane, at)
@@ -215,6 +222,33 @@ export class PartitionWriter {
     this.#context.count(COUNTER_RECORDS, recordCount)
     this.#context.count(COUNTER_BATCHES, 1)
     if (this.#level >= LEVEL_DISK || batchDurability(this.#region, at) >= LEVEL_DISK) this.syncNeeded = true
+  }
+
+  /** Whether a named producer's batch is to be written; otherwise its outcome is said: it is there, or is refused. */
+  #admits(log: PartitionLog, lane: WriterLane, at: number, recordCount: number): boolean {
+    const region = this.#region
+    const answer = log.producers.check(
+      batchProducerId(region, at),
+      batchProducerEpoch(region, at),
+      batchSequenceFirst(region, at),
+      recordCount,
+    )
+    if (answer === ADMIT) return true
+    // What is there is acknowledged like any other: as soon as the batch with that offset is.
+    lane.setOutcome(answer >= 0 ? answer : encodeRefusal(answer === FENCED ? 'fenced' : 'sequence'))
+    return false
+  }
+
+  /** Takes nothing of the producer's older epochs any more. Returns the last sequence that was accepted. */
+  openProducer(producerId: number, epoch: number, since: number): number {
+    if (this.#log === undefined) this.#tryAgain()
+    const log = this.#log
+    if (log === undefined) throw decodeRefusal(this.#failure ?? encodeRefusal('writer'), this.assignment.topic)
+    const { assignment } = this
+    assignment.producers ??= { since, epochs: new Map() }
+    assignment.producers.epochs.set(producerId, epoch)
+    log.producers.fence(producerId, epoch)
+    return log.producers.lastSequence(producerId)
   }
 
   #endSpan(): void {
@@ -378,8 +412,9 @@ export class PartitionWriter {
     this.#spanAt = -1
     this.#spanEnd = -1
     this.#stagedBytes = 0
+    const durable = this.#durable.offset
     for (const id of lanes.of(this.slot)) {
-      laneOf(id).refuseFrom(Atomics.load(memory.words, laneAt(id) + LANE_SETTLED_AT), refusal)
+      laneOf(id).refuseFrom(Atomics.load(memory.words, laneAt(id) + LANE_SETTLED_AT), refusal, durable)
     }
     this.#failure = refusal
     this.#cutAndOpen()

@@ -1,4 +1,4 @@
-import { batchMagic, batchProducerId, batchSequenceFirst, type Region } from '@walrus-log/core'
+import { batchMagic, batchProducerId, batchSequenceFirst, isBatchOfNamed, type Region } from '@walrus-log/core'
 import { ring } from '../lane/doorbell.js'
 import { LaneReader } from '../lane/lane-reader.js'
 import { AtomicWords, type LanePlace } from '../lane/layout.js'
@@ -105,7 +105,8 @@ export class WriterLane {
 
   /**
    * Walks over the batches at the lane's head that are in the file already: `findOffset` says where. They are a prefix,
-   * since a lane's batches are written in order.
+   * since a lane's batches are written in order. Those of named producers are left: taken once more, they are found to be
+   * there.
    */
   resume(region: Region, findOffset: (producerId: number, sequenceFirst: number) => number | undefined): void {
     const ahead = new LaneReader(
@@ -119,6 +120,7 @@ export class WriterLane {
     for (let at = ahead.next(); at >= 0; at = ahead.next()) {
       const isReference = batchMagic(region, at) === KIND_REFERENCE
       const batchAt = isReference ? referencedAt(region, at) : at
+      if (isBatchOfNamed(region, batchAt)) break
       const offset = findOffset(batchProducerId(region, batchAt), batchSequenceFirst(region, batchAt))
       if (offset === undefined) break
       if (isReference) this.references.push(batchAt, referencedBytes(region, at))
@@ -128,10 +130,12 @@ export class WriterLane {
     this.release()
   }
 
-  /** Overwrites the outcome of all batches from number `from` on that were taken. */
-  refuseFrom(from: number, outcome: number): void {
+  /** Overwrites the outcome of all batches from number `from` on that were taken, but for what is there below `durable`. */
+  refuseFrom(from: number, outcome: number, durable: number): void {
+    const { f64 } = this.#memory.arena
     for (let batch = from; batch !== this.#taken; batch = (batch + 1) | 0) {
-      this.#memory.arena.f64[this.#acksAt + (batch & this.#acksMask) * ACK_NUMBERS + ACK_OFFSET_AT] = outcome
+      const at = this.#acksAt + (batch & this.#acksMask) * ACK_NUMBERS + ACK_OFFSET_AT
+      if (f64[at] < 0 || f64[at] >= durable) f64[at] = outcome
     }
   }
 

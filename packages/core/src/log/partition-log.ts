@@ -85,6 +85,7 @@ export class PartitionLog {
         bases: recovered.bases,
         openBase: recovered.open?.header.baseOffset,
         offsetNext: recovered.offsetNext,
+        offsetRemembered: options.knownGood?.offset ?? recovered.offsetNext,
         since: options.producersSince,
       })
     } catch (error) {

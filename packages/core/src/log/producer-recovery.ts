@@ -26,6 +26,8 @@ export interface ProducerRecoveryOptions {
   bases: readonly number[]
   openBase: number | undefined
   offsetNext: number
+  /** Batches from here on may have to be named to who sent them: all of them are remembered. */
+  offsetRemembered: number
   /** No named producer has written below this offset; undefined: none has ever been opened. */
   since: number | undefined
 }
@@ -110,7 +112,7 @@ function segmentIdOf(fs: FileSystem, directory: string, base: number): number | 
 }
 
 function addBatches(
-  { fs, directory, mode, offsetNext }: ProducerRecoveryOptions,
+  { fs, directory, mode, offsetRemembered }: ProducerRecoveryOptions,
   segment: Segment,
   table: ProducerTable,
 ) {
@@ -118,7 +120,7 @@ function addBatches(
   const file = fs.open(name, 'read')
   try {
     const reached = walkHeaders(file, segment.base, segment.offsetEnd, (region, at) => {
-      if (isBatchOfNamed(region, at)) noteBatch(table, region, at, offsetNext)
+      if (isBatchOfNamed(region, at)) noteBatch(table, region, at, offsetRemembered)
     })
     if (reached >= segment.offsetEnd || mode !== 'strict') return
     throw new WalrusError(

@@ -17,10 +17,13 @@ export const RECENT_BATCHES = 16
 
 const RECENT_NUMBERS = 3
 
-/** What `check` says of a batch; 0 and above is the offset that the batch, a duplicate, has already. */
+/**
+ * What `check` says of a batch. 0 and above: it is there already. A whole number is its offset; a number and a half says
+ * that its records are not together, the last of them in the batch at that offset.
+ */
 export const ADMIT = -1
-/** All of it is there, and nobody remembers where. */
-export const DUPLICATE = -2
+/** It is there, and acknowledged, and nobody remembers where. */
+export const DUPLICATE = 0.5
 /** A newer epoch of the producer is known. */
 export const FENCED = -3
 /** It does not begin where the last one ended. */
@@ -132,17 +135,18 @@ export class ProducerTable {
   }
 }
 
-/** Where the records of these sequences begin, if they are all remembered, at consecutive offsets. */
+/** Where the records of these sequences are, as `check` says it. */
 function offsetOf(recent: readonly number[], sequenceFirst: number, recordCount: number): number {
   let at = recent.length - RECENT_NUMBERS
   while (at >= 0 && recent[at] > sequenceFirst) at -= RECENT_NUMBERS
   if (at < 0) return DUPLICATE
   const offset = recent[at + 2] + sequenceFirst - recent[at]
+  let isTogether = true
   for (let covered = recent[at] + recent[at + 1] - sequenceFirst; covered < recordCount; ) {
     const next = at + RECENT_NUMBERS
-    if (recent[next + 2] !== recent[at + 2] + recent[at + 1]) return DUPLICATE
+    if (recent[next + 2] !== recent[at + 2] + recent[at + 1]) isTogether = false
     at = next
     covered += recent[at + 1]
   }
-  return offset
+  return isTogether ? offset : recent[at + 2] + 0.5
 }
