@@ -32,3 +32,4 @@ export { type ReadFill, type ReadPosition, SegmentReader } from './segment/segme
 export { type DirectoryLock, lockDirectory } from './storage/directory-lock.js'
 export type { FileSystem, OpenFile } from './storage/file-system.js'
 export { NodeFileSystem } from './storage/node-file-system.js'
+export { publishFile, readWholeFile } from './storage/publish-file.js'

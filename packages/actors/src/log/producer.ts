@@ -237,7 +237,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
   /** Flushes, and gives the lanes back. Nothing can be sent afterwards. */
   async close(): Promise<void> {
     if (this.#isClosed) return
-    await this.#name?.opening
+    if (this.#name?.isOpening) await this.#name.opening
     try {
       if (!this.#client.isClosed) await this.flush()
     } finally {

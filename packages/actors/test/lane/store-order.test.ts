@@ -130,7 +130,14 @@ describe('the order in which a record lane tells its other end', () => {
     words[at + LANE_ACKS_COUNT_AT] = 256
     return {
       memory,
-      lane: new PartitionLane(memory, LANE, { partition: 0, writer: 3, producerId: 1, onRefused: () => {} }),
+      lane: new PartitionLane(memory, LANE, {
+        partition: 0,
+        writer: 3,
+        producerId: 1,
+        epoch: 0,
+        sequenceNext: 0,
+        onRefused: () => {},
+      }),
     }
   }
 

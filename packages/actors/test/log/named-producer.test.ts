@@ -289,7 +289,7 @@ test('kill -9 at any moment, again and again, with everything of the last second
   const random = randomOf('kill named')
   const directory = temporaryDirectory()
   const acknowledged = [-1, -1]
-  for (let run = 0; run < 12; run++) {
+  for (let run = 0; run < 8; run++) {
     const child = startProcess('named-ingest', { directory, back: run % 3 === 0 ? 0 : Math.floor(random() * 80) })
     const killAfter = 1 + Math.floor(random() ** 2 * 60)
     let heard = 0
