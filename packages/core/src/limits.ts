@@ -17,8 +17,8 @@ export const SEGMENT_BYTES_MAX = 4 * 1024 * 1024 * 1024 - 8
 /** Walrus' own threshold (`WALRUS_MAX_SEGMENT_ENTRIES`). */
 export const SEGMENT_ENTRIES_DEFAULT = 1_000_000
 
-/** One batch, whatever carries it: bounds what a reader must hold to check a checksum. */
-export const BATCH_BYTES_MAX = 80 * 1024 * 1024
+/** One batch, whatever carries it: as much as a segment has by default. Bounds what a reader must hold to check it. */
+export const BATCH_BYTES_MAX = 512 * 1024 * 1024
 
 /** Value, key and headers of one record together. */
 export const RECORD_BYTES_MAX = 64 * 1024 * 1024

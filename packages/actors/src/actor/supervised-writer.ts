@@ -26,6 +26,7 @@ import {
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { decodeError } from '../message/error-codec.js'
+import { LargeBatches } from '../message/large-batches.js'
 import type { PartitionAssignment, WriterReply, WriterRequest } from '../writer/messages.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { openLanes } from '../writer/settlement.js'
@@ -68,6 +69,7 @@ export class SupervisedWriter {
   readonly #options: SupervisedWriterOptions
   readonly #pending = new Map<number, Pending>()
   readonly #keepAlive = new KeepAlive()
+  readonly #largeBatches: LargeBatches
   readonly #restartsMs: number[] = []
   #threads: ThreadPair
   #requestId = 0
@@ -85,6 +87,8 @@ export class SupervisedWriter {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })
+    this.#largeBatches = new LargeBatches(options.memory, options.writer)
+    this.#largeBatches.listen()
     this.#threads = this.#start([])
   }
 
@@ -156,7 +160,13 @@ export class SupervisedWriter {
 
   #start(resume: PartitionAssignment[]): ThreadPair {
     const { memory, fileSystem } = this.#options
-    const threads = new ThreadPair({ writer: this.writer, buffers: memory.buffers, fileSystem, resume })
+    const threads = new ThreadPair({
+      writer: this.writer,
+      buffers: memory.buffers,
+      fileSystem,
+      resume,
+      largeBatches: this.#largeBatches.held,
+    })
     threads.control.on('message', (reply: WriterReply) => {
       // A successor that was asked again answers for itself: what its predecessor said of a producer may be over.
       if (this.#threads === threads) this.#receive(reply)
@@ -201,6 +211,7 @@ export class SupervisedWriter {
       resolve(0)
     }
     this.#pending.clear()
+    this.#largeBatches.close()
     this.#resolveEnded()
   }
 
@@ -231,6 +242,7 @@ export class SupervisedWriter {
       reject(this.#failure(end.error))
     }
     this.#pending.clear()
+    this.#largeBatches.close()
     this.#resolveEnded()
   }
 

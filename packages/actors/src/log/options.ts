@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import {
+  BATCH_BYTES_MAX,
   type Durability,
   PARTITIONS_MAX,
   RECORD_BYTES_MAX,
@@ -114,10 +115,10 @@ function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.ou
   )
 }
 
-export function batchTooLarge(bytes: number, bytesMax: number): WalrusError {
+export function batchTooLarge(bytes: number): WalrusError {
   return new WalrusError(
     'RECORD_TOO_LARGE',
-    `a batch of ${bytes} bytes is over the limit of ${bytesMax}; append fewer records at once, or open the log with a larger laneBytesMax`,
+    `a batch of ${bytes} bytes is over the limit of ${BATCH_BYTES_MAX}; append fewer records at once`,
   )
 }
 

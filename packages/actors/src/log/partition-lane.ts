@@ -13,7 +13,7 @@ import {
 import { isSleeping, ring } from '../lane/doorbell.js'
 import { LaneWriter } from '../lane/lane-writer.js'
 import { AtomicWords } from '../lane/layout.js'
-import { RECORD_FRAMING, writeReference } from '../lane/record-lane.js'
+import { OWN_MEMORY, RECORD_FRAMING, writeReference } from '../lane/record-lane.js'
 import { sharedNowMs } from '../memory/clock.js'
 import {
   ACK_NUMBERS,
@@ -21,6 +21,7 @@ import {
   ACK_PUBLISHED_MS_AT,
   LANE_ACKS_AT,
   LANE_ACKS_COUNT_AT,
+  LANE_LIFE_AT,
   LANE_PUBLISHED_AT,
   LANE_SETTLED_AT,
   laneAt,
@@ -30,6 +31,7 @@ import {
   writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
+import { postLargeBatch } from '../message/large-batches.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { lanePlace } from '../writer/writer-lane.js'
 import { LaneSequence } from './lane-sequence.js'
@@ -105,6 +107,9 @@ export class PartitionLane {
   #published: number
   #settledSeen: number
   readonly #sequence: LaneSequence
+  readonly #writerNumber: number
+  /** The last batch that travels in memory of its own. */
+  #ownBatch: number | undefined
   #hasGivenTime = false
   /** Whether a plain record may join the open batch: it counts from no given time, and repeats nothing. */
   #takesPlain = true
@@ -123,6 +128,7 @@ export class PartitionLane {
     this.#memory = memory
     this.#writer = new LaneWriter(memory.arena, new AtomicWords(words), lanePlace(words, lane), RECORD_FRAMING)
     this.#at = at
+    this.#writerNumber = options.writer
     this.#writerAt = writerAt(options.writer)
     this.#acksAt = words[at + LANE_ACKS_AT] >>> 3
     this.#acksMask = words[at + LANE_ACKS_COUNT_AT] - 1
@@ -147,11 +153,6 @@ export class PartitionLane {
   /** Largest batch that travels in the lane itself. */
   get batchBytesMax(): number {
     return this.#writer.entryBytesMax
-  }
-
-  /** Largest batch that ever travels, in a run of the arena of its own. */
-  get batchBytesEver(): number {
-    return Math.max(this.#writer.entryBytesMax, this.#memory.chunks.runBytesMax)
   }
 
   /**
@@ -290,7 +291,8 @@ export class PartitionLane {
 
   /**
    * Publishes a batch that was encoded elsewhere, in one piece: through the lane where it fits, else in a run of the
-   * arena of its own. Returns false where there is no room now.
+   * arena of its own, else in the memory that it is in, which is shared and not the caller's any more: one such at a time.
+   * Returns false where there is no room now.
    */
   sendBatch(
     batch: EncodedBatch,
@@ -304,19 +306,51 @@ export class PartitionLane {
     const inLane = length <= this.#writer.entryBytesMax
     const at = this.#writer.claim(inLane ? length : BATCH_HEADER_BYTES)
     if (at < 0) return false
-    const batchAt = inLane ? at : this.#memory.chunks.take(length)
+    const batchAt = inLane ? at : this.#takeRun(length)
     if (batchAt < 0) return false
-    this.region.u8.set(batch.region.u8.subarray(0, length), batchAt)
+    const isOwn = batchAt === OWN_MEMORY
+    const region = isOwn ? batch.region : this.region
+    const regionAt = isOwn ? 0 : batchAt
+    if (!isOwn) region.u8.set(batch.region.u8.subarray(0, length), batchAt)
     this.#properties.timestampFirst = timestamps.first
     this.#properties.timestampMax = timestamps.max
     this.#properties.attributes = level
-    this.#close(this.region, batchAt, batchAt + length, recordCount)
+    this.#close(region, regionAt, regionAt + length, recordCount)
+    if (isOwn) this.#post(region)
     if (!inLane) writeReference(this.region, at, batchAt, length)
     this.lastBatch = this.#published
     this.lastIndex = 0
     this.lastTimestamp = timestamps.first
     this.#send(at + (inLane ? length : BATCH_HEADER_BYTES), recordCount)
     return true
+  }
+
+  /** A run of the arena, or `OWN_MEMORY` where there is none; -1 where a batch that has its own is in flight. */
+  #takeRun(length: number): number {
+    const at = this.#memory.chunks.take(length)
+    if (at >= 0) return at
+    return this.#hasOwnInFlight() ? -1 : OWN_MEMORY
+  }
+
+  #hasOwnInFlight(): boolean {
+    const isInFlight = (): boolean => this.#ownBatch !== undefined && ((this.#ownBatch - this.#settledSeen) | 0) >= 0
+    if (isInFlight()) this.collect()
+    if (isInFlight()) return true
+    this.#ownBatch = undefined
+    return false
+  }
+
+  /** Whether a batch that the lane itself does not hold could be sent now: asked before it is encoded. */
+  canSendLarge(): boolean {
+    this.publish()
+    return this.#hasSlot() && this.#writer.freeBytes() >= 2 * BATCH_HEADER_BYTES && !this.#hasOwnInFlight()
+  }
+
+  #post(region: Region): void {
+    this.#ownBatch = this.#published
+    const life = this.#memory.words[this.#at + LANE_LIFE_AT]
+    const memory = region.u8.buffer as unknown as SharedArrayBuffer
+    postLargeBatch(this.#memory, this.#writerNumber, { lane: this.lane, life, number: this.#published, memory })
   }
 
   #close(region: Region, at: number, end: number, recordCount: number): void {
@@ -402,7 +436,7 @@ export class PartitionLane {
 
   /** Whether there is room worth waking up for: a quarter of the lane, and a slot for an acknowledgement. */
   hasRoom(): boolean {
-    return this.#writer.freeBytes() >= this.#writer.entryBytesMax / 2 && this.#hasSlot()
+    return this.#writer.freeBytes() >= this.#writer.entryBytesMax / 2 && this.#hasSlot() && !this.#hasOwnInFlight()
   }
 
   get hasUnsettled(): boolean {

@@ -1,11 +1,12 @@
 import {
   BATCH_BYTES_MAX,
   BATCH_HEADER_BYTES,
-  encodeBatch,
+  encodeBatchInto,
   LENGTH_NULL,
   padRecord,
   RECORD_BYTES_MAX,
   RECORD_HEADER_BYTES,
+  Region,
   recordBytes,
   WalrusError,
   writeRecordHeader,
@@ -219,17 +220,18 @@ export class RecordWriter {
       if (bytes > RECORD_BYTES_MAX) throw recordTooLarge(bytes)
       batchBytes += recordBytes(value.length, key?.length ?? 0, headers?.length ?? 0)
     }
-    const batchBytesMax = Math.min(BATCH_BYTES_MAX, lane.batchBytesEver)
-    if (batchBytes > batchBytesMax) throw batchTooLarge(batchBytes, batchBytesMax)
+    if (batchBytes > BATCH_BYTES_MAX) throw batchTooLarge(batchBytes)
+    const isLarge = batchBytes > lane.batchBytesMax
+    if (isLarge && !lane.canSendLarge()) return false
     const timestampMs = options.timestamp === undefined ? Date.now() : checkTimestamp(options.timestamp)
     const level = recordLevel(options.durability)
     if (lane.isNamed) lane.turnTo(options.sequence, values.length)
     // The lane completes the header.
     const origin = { producerId: 0, producerEpoch: 0, sequenceFirst: 0, timestampMs }
-    const batch = encodeBatch(
-      values.map((value) => ({ value, key, headers })),
-      origin,
-    )
+    // What is too large for the lane may have to travel in the memory that it is encoded in.
+    const region = isLarge ? new Region(new SharedArrayBuffer(batchBytes)) : Region.allocate(batchBytes)
+    const records = values.map((value) => ({ value, key, headers }))
+    const batch = { region, length: encodeBatchInto(region, 0, records, origin) }
     return lane.sendBatch(batch, values.length, { first: timestampMs, max: timestampMs }, level)
   }
 

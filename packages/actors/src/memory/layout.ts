@@ -23,6 +23,8 @@ export const STATE_CLOSING = 1
 export const STATE_CLOSED = 2
 /** Incremented by a client that opened its slot; it then rings the host's doorbell. */
 export const HEADER_ATTACH_SIGNAL_AT = 2
+/** Two random words that name the log among those of the process. Written by the opener. */
+export const HEADER_TOKEN_AT = 3
 /** Number of the host's own client slot. */
 export const HOST_CLIENT = 0
 

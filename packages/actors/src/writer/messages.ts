@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Durability, KnownGood, RecoveryMode, RolledSegment } from '@walrus-log/core'
 import type { SharedBuffers } from '../memory/shared-memory.js'
+import type { LargeBatch } from '../message/large-batches.js'
 
 /**
  * What the host and a writer's two threads say to each other over ports. Records never travel here.
@@ -60,9 +61,11 @@ export interface WriterThreadData {
   fileSystem: string | undefined
   /** Partitions of a writer that died, to be gone on with. */
   resume: PartitionAssignment[]
+  /** What it had been given and may not have written. */
+  largeBatches: readonly LargeBatch[]
 }
 
-export type SyncThreadData = Omit<WriterThreadData, 'control' | 'resume'>
+export type SyncThreadData = Omit<WriterThreadData, 'control' | 'resume' | 'largeBatches'>
 
 /** An error as it crosses a thread: `postMessage` and comlink keep neither `code` nor own fields. */
 export interface EncodedError {

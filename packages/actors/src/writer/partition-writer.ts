@@ -20,6 +20,7 @@ import {
   systemErrorCode,
 } from '@walrus-log/core'
 import { blockWhile, notifyAll } from '../lane/doorbell.js'
+import { OWN_MEMORY } from '../lane/record-lane.js'
 import {
   COUNTER_BATCHES,
   COUNTER_BYTES,
@@ -180,53 +181,60 @@ export class PartitionWriter {
     while (((lane.reader.cursor - start) | 0) < lane.passUnits) {
       const at = lane.reader.next()
       if (at < 0) return false
-      this.#stage(lane, lane.takeReference(at))
+      const batchAt = lane.takeReference(at)
+      if (batchAt === OWN_MEMORY) this.#stage(lane, 0, lane.takeLarge())
+      else this.#stage(lane, batchAt, this.#region)
     }
     return true
   }
 
-  #stage(lane: WriterLane, at: number): void {
+  /** `region` is the arena, or the batch's own memory. */
+  #stage(lane: WriterLane, at: number, region: Region): void {
     const log = this.#log
     if (log === undefined) {
       lane.setOutcome(this.#failure ?? encodeRefusal('writer'))
       return
     }
-    const length = batchLength(this.#region, at)
-    const recordCount = batchRecordCount(this.#region, at)
-    if (isBatchOfNamed(this.#region, at) && !this.#admits(log, lane, at, recordCount)) return
+    const length = batchLength(region, at)
+    const recordCount = batchRecordCount(region, at)
+    if (isBatchOfNamed(region, at) && !this.#admits(log, lane, region, at, recordCount)) return
     try {
       if (!log.fits(length, recordCount)) {
-        if (!this.#writeStaged()) return this.#stage(lane, at)
+        if (!this.#writeStaged()) return this.#stage(lane, at, region)
         log.roll()
       }
       const baseOffset = log.offsetNext
-      log.stage(this.#region, at)
+      log.stage(region, at)
       lane.setOutcome(baseOffset)
     } catch (error) {
       if (systemErrorCode(error) === 'EEXIST') {
         // An attempt that failed could not even take its file away: that is in the way until the files are cut.
         this.poison('open', this.#openError ?? error)
-        return this.#stage(lane, at)
+        return this.#stage(lane, at, region)
       }
       this.#openError = error
       // The next segment could not be made: nothing was written for this batch, and nothing before it is in doubt.
       lane.setOutcome(encodeRefusal('open', error))
       return
     }
-    if (this.#spanEnd !== at) {
+    if (region !== this.#region) {
       this.#endSpan()
-      this.#spanAt = at
+      this.#views.push(region.u8.subarray(at, at + length))
+    } else {
+      if (this.#spanEnd !== at) {
+        this.#endSpan()
+        this.#spanAt = at
+      }
+      this.#spanEnd = at + length
     }
-    this.#spanEnd = at + length
     this.#stagedBytes += length
     this.#context.count(COUNTER_RECORDS, recordCount)
     this.#context.count(COUNTER_BATCHES, 1)
-    if (this.#level >= LEVEL_DISK || batchDurability(this.#region, at) >= LEVEL_DISK) this.syncNeeded = true
+    if (this.#level >= LEVEL_DISK || batchDurability(region, at) >= LEVEL_DISK) this.syncNeeded = true
   }
 
   /** Whether a named producer's batch is to be written; otherwise its outcome is said: it is there, or is refused. */
-  #admits(log: PartitionLog, lane: WriterLane, at: number, recordCount: number): boolean {
-    const region = this.#region
+  #admits(log: PartitionLog, lane: WriterLane, region: Region, at: number, recordCount: number): boolean {
     const answer = log.producers.check(
       batchProducerId(region, at),
       batchProducerEpoch(region, at),

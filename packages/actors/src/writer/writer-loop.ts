@@ -1,6 +1,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { type FileSystem, WalrusError } from '@walrus-log/core'
 import { ring, sleepUntilRung } from '../lane/doorbell.js'
+import { OWN_MEMORY } from '../lane/record-lane.js'
 import {
   LANE_LIFE_AT,
   LANE_OPEN,
@@ -20,6 +21,7 @@ import {
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { encodeError } from '../message/error-codec.js'
+import type { LargeBatches } from '../message/large-batches.js'
 import type { PartitionAssignment, SyncMessage, WriterReply, WriterRequest } from './messages.js'
 import { encodeRefusal } from './outcome.js'
 import { PartitionWriter, type PartitionWriterContext } from './partition-writer.js'
@@ -36,6 +38,7 @@ export interface WriterLoopOptions {
   fs: FileSystem
   control: MessagePort
   sync: MessagePort
+  largeBatches: LargeBatches
 }
 
 /**
@@ -135,7 +138,7 @@ export class WriterLoop {
   #refuse(lane: WriterLane): void {
     lane.reader.look()
     for (let at = lane.reader.next(); at >= 0; at = lane.reader.next()) {
-      lane.takeReference(at)
+      if (lane.takeReference(at) === OWN_MEMORY) lane.takeLarge()
       lane.setOutcome(encodeRefusal('deleted'))
     }
     lane.release()
@@ -145,7 +148,7 @@ export class WriterLoop {
   #lane(id: number): WriterLane {
     let lane = this.#lanes.get(id)
     if (lane === undefined || lane.life !== this.#memory.words[laneAt(id) + LANE_LIFE_AT]) {
-      lane = new WriterLane(this.#memory, id)
+      lane = new WriterLane(this.#memory, id, this.#options.largeBatches)
       this.#lanes.set(id, lane)
     }
     return lane
