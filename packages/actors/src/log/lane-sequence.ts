@@ -48,7 +48,9 @@ export class LaneSequence {
    * `OUT_OF_SEQUENCE` where they would leave a gap, or are partly new.
    */
   joins(sequence: number | undefined, count: number, openCount: number): boolean {
-    const nextNew = this.isRepeating ? this.#next : this.#next + openCount
+    // A batch that was given its sequence keeps it, also where what came before it was refused.
+    const first = openCount > 0 && this.#given !== NEW ? this.#given : this.#next
+    const nextNew = this.isRepeating ? this.#next : first + openCount
     if (sequence === undefined || sequence === nextNew) {
       if (sequence !== undefined) this.#given = sequence - openCount
       else if (openCount === 0) this.#given = NEW
@@ -72,6 +74,8 @@ export class LaneSequence {
     if (this.isRepeating) {
       first = this.#repeated
       this.#repeated += recordCount
+      // What it repeats may have been refused meanwhile: then it is new, and what comes next is behind it.
+      if (first <= this.#next) this.#next = Math.max(this.#next, this.#repeated)
     } else {
       if (this.#given !== NEW) {
         first = this.#given

@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import fs from 'node:fs'
+import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Ack, Producer, Topic } from '#actors/index.js'
 import { Faults } from './faults.js'
@@ -289,17 +291,27 @@ test('kill -9 at any moment, again and again, with everything of the last second
   const random = randomOf('kill named')
   const directory = temporaryDirectory()
   const acknowledged = [-1, -1]
+  const epochs = [0, 0]
   for (let run = 0; run < 8; run++) {
     const child = startProcess('named-ingest', { directory, back: run % 3 === 0 ? 0 : Math.floor(random() * 80) })
     const killAfter = 1 + Math.floor(random() ** 2 * 60)
     let heard = 0
+    const heardOf = new Set<number>()
     child.on('message', (message) => {
       const { partition, sequence } = message as { partition: number; sequence: number }
+      heardOf.add(partition)
       acknowledged[partition] = Math.max(acknowledged[partition], sequence)
       if (++heard >= killAfter) child.kill('SIGKILL')
     })
     await once(child, 'close')
     expect(child.signalCode).toBe('SIGKILL')
+    // The epoch of each opening was on the disk before anything came of it: none is given out twice.
+    const { producers } = JSON.parse(fs.readFileSync(path.join(directory, 'default/t/producers.json'), 'utf8'))
+    for (const partition of heardOf) {
+      const { epoch } = producers[`stream-${partition}`]
+      expect(epoch).toBeGreaterThan(epochs[partition])
+      epochs[partition] = epoch
+    }
     const walrus = await openLog(directory)
     const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: 2 })
     for (const partition of [0, 1]) {
