@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { crc32 } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { encodeBatch } from '#core/format/batch-encoder.js'
 import { NAMED_PRODUCER_ID_MIN } from '#core/format/layout.js'
@@ -163,6 +164,24 @@ test('a file of producers comes back as it was written, and one that is cut shor
   for (let length = 0; length < bytes.length; length++) {
     expect(() => decodeProducers(bytes.slice(0, length), 'f')).toThrow('SEGMENT_CORRUPT')
   }
+})
+
+test('a file of producers is what docs/format.md says', () => {
+  const recent = [{ sequenceFirst: 5, recordCount: 3, baseOffset: 2 ** 33 }]
+  const producers = [{ id: A, epoch: 9, sequenceNext: 8, recent }]
+  const bytes = Buffer.from(
+    encodeProducers({ segmentId: 0x1122_3344, baseOffset: 7, offsetEnd: 2 ** 33 + 3, producers }),
+  )
+  const u64 = (at: number): number => Number(bytes.readBigUInt64LE(at))
+  expect([bytes.toString('latin1', 0, 4), bytes.length]).toEqual(['WLPS', 48 + 24 + 24])
+  expect([4, 8, 12].map((at) => bytes.readUInt32LE(at))).toEqual([1, 0x1122_3344, 1])
+  expect([u64(16), u64(24)]).toEqual([7, 2 ** 33 + 3])
+  expect(bytes.subarray(32, 44).every((byte) => byte === 0)).toBe(true)
+  expect([u64(48), u64(56), bytes.readUInt32LE(64), bytes.readUInt32LE(68)]).toEqual([A, 8, 9, 1])
+  expect([u64(72), u64(80), bytes.readUInt32LE(88), bytes.readUInt32LE(92)]).toEqual([5, 2 ** 33, 3, 0])
+  const check = bytes.readUInt32LE(44)
+  bytes.writeUInt32LE(0, 44)
+  expect(check).toBe(crc32(bytes))
 })
 
 describe('a registry', () => {
