@@ -22,6 +22,7 @@ export type {
   TopicOptions,
   TrimOptions,
 } from './log/options.js'
+export { partitionOfKey } from './log/partitioner.js'
 export type { Ack, Producer } from './log/producer.js'
 export type { LatencyStats, WalrusStats, WriterStats } from './log/stats.js'
 export type { Topic } from './log/topic.js'

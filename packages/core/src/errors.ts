@@ -13,6 +13,7 @@ export type WalrusErrorCode =
   | 'SEGMENT_POISONED'
   | 'DISK_FULL'
   | 'PRODUCER_FENCED'
+  | 'OUT_OF_SEQUENCE'
   | 'WRITER_FAILED'
   | 'FORMAT_VERSION'
   | 'ASK_TIMEOUT'
@@ -36,6 +37,8 @@ export interface WalrusErrorDetails {
   position?: number
   /** First offset that is damaged or missing, with `SEGMENT_CORRUPT`. */
   offset?: number
+  /** The sequence that the producer's next record has, with `OUT_OF_SEQUENCE`. */
+  expected?: number
   /** How many records of a `flush` or `close` were not acknowledged. */
   unacknowledged?: number
 }
@@ -54,6 +57,7 @@ export class WalrusError extends Error implements WalrusErrorDetails {
   declare readonly file?: string
   declare readonly position?: number
   declare readonly offset?: number
+  declare readonly expected?: number
   declare readonly unacknowledged?: number
 
   constructor(code: WalrusErrorCode, message: string, options: WalrusErrorOptions = {}) {

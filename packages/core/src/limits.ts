@@ -17,8 +17,8 @@ export const SEGMENT_BYTES_MAX = 4 * 1024 * 1024 * 1024 - 8
 /** Walrus' own threshold (`WALRUS_MAX_SEGMENT_ENTRIES`). */
 export const SEGMENT_ENTRIES_DEFAULT = 1_000_000
 
-/** One batch, whatever carries it: bounds what a reader must hold to check a checksum. */
-export const BATCH_BYTES_MAX = 80 * 1024 * 1024
+/** One batch, whatever carries it: as much as a segment has by default. Bounds what a reader must hold to check it. */
+export const BATCH_BYTES_MAX = 512 * 1024 * 1024
 
 /** Value, key and headers of one record together. */
 export const RECORD_BYTES_MAX = 64 * 1024 * 1024
@@ -41,6 +41,10 @@ export const PREALLOCATE_BYTES = 64 * 1024 * 1024
 
 /** What one read call asks of the file system; the size that the read benchmark's baseline uses too. */
 export const READ_CHUNK_BYTES = 1024 * 1024
+
+/** Named producers of one topic: their table is in memory once a partition, and written whole at each seal. */
+export const NAMED_PRODUCERS_MAX = 10_000
+export const PRODUCER_NAME_BYTES_MAX = 1000
 
 export const PARTITIONS_MAX = 4096
 export const NAME_LENGTH_MAX = 200

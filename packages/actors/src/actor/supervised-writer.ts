@@ -26,6 +26,7 @@ import {
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { decodeError } from '../message/error-codec.js'
+import { LargeBatches } from '../message/large-batches.js'
 import type { PartitionAssignment, WriterReply, WriterRequest } from '../writer/messages.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { openLanes } from '../writer/settlement.js'
@@ -56,7 +57,7 @@ const RESTART_PAUSE_MS_MAX = 2_000
 
 interface Pending {
   request: WriterRequest
-  resolve: (cutBytes: number) => void
+  resolve: (value: number) => void
   reject: (error: Error) => void
 }
 
@@ -72,6 +73,7 @@ export class SupervisedWriter {
   readonly #options: SupervisedWriterOptions
   readonly #pending = new Map<number, Pending>()
   readonly #keepAlive = new KeepAlive()
+  readonly #largeBatches: LargeBatches
   readonly #restartsMs: number[] = []
   #threads: ThreadPair
   #requestId = 0
@@ -89,6 +91,8 @@ export class SupervisedWriter {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })
+    this.#largeBatches = new LargeBatches(options.memory, options.writer)
+    this.#largeBatches.listen()
     this.#threads = this.#start([])
   }
 
@@ -103,6 +107,20 @@ export class SupervisedWriter {
       this.load--
       throw error
     }
+  }
+
+  /**
+   * Opens a named producer in a partition: older epochs are refused from now on, also by a successor of the threads.
+   * Resolves to the last sequence that was accepted.
+   */
+  async openProducer(slot: number, producerId: number, epoch: number, since: number): Promise<number> {
+    const lastSequence = await this.#request((id) => ({ type: 'producer', id, slot, producerId, epoch, since }))
+    const assignment = this.assignments.get(slot)
+    if (assignment !== undefined) {
+      assignment.producers ??= { since, epochs: new Map() }
+      assignment.producers.epochs.set(producerId, epoch)
+    }
+    return lastSequence
   }
 
   async close(slot: number): Promise<void> {
@@ -146,8 +164,18 @@ export class SupervisedWriter {
 
   #start(resume: PartitionAssignment[]): ThreadPair {
     const { memory, fileSystem, filesMax } = this.#options
-    const threads = new ThreadPair({ writer: this.writer, buffers: memory.buffers, fileSystem, filesMax, resume })
-    threads.control.on('message', (reply: WriterReply) => this.#receive(reply))
+    const threads = new ThreadPair({
+      writer: this.writer,
+      buffers: memory.buffers,
+      fileSystem,
+      filesMax,
+      resume,
+      largeBatches: this.#largeBatches.held,
+    })
+    threads.control.on('message', (reply: WriterReply) => {
+      // A successor that was asked again answers for itself: what its predecessor said of a producer may be over.
+      if (this.#threads === threads) this.#receive(reply)
+    })
     threads.control.unref()
     void threads.ended.then((end) => this.#onEnd(end))
     return threads
@@ -158,7 +186,7 @@ export class SupervisedWriter {
     if (pending === undefined) return
     this.#pending.delete(reply.id)
     this.#keepAlive.release()
-    if (reply.ok) pending.resolve(reply.cutBytes)
+    if (reply.ok) pending.resolve(reply.value)
     else pending.reject(decodeError(reply.error))
   }
 
@@ -188,6 +216,7 @@ export class SupervisedWriter {
       resolve(0)
     }
     this.#pending.clear()
+    this.#largeBatches.close()
     this.#resolveEnded()
   }
 
@@ -218,6 +247,7 @@ export class SupervisedWriter {
       reject(this.#failure(end.error))
     }
     this.#pending.clear()
+    this.#largeBatches.close()
     this.#resolveEnded()
   }
 

@@ -1,5 +1,6 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { SharedBuffers } from '../memory/shared-memory.js'
+import type { LargeBatch } from '../message/large-batches.js'
 import {
   type PartitionAssignment,
   type SyncThreadData,
@@ -32,17 +33,19 @@ export class ThreadPair {
     fileSystem: string | undefined
     filesMax: number
     resume: PartitionAssignment[]
+    largeBatches: readonly LargeBatch[]
   }) {
     const control = new MessageChannel()
     const sync = new MessageChannel()
     this.control = control.port1
-    const { writer, buffers, fileSystem, filesMax, resume } = options
+    const { writer, buffers, fileSystem, filesMax, resume, largeBatches } = options
     const writerData: WriterThreadData = {
       writer,
       buffers,
       fileSystem,
       filesMax,
       resume,
+      largeBatches,
       control: control.port2,
       sync: sync.port1,
     }

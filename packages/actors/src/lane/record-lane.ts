@@ -13,6 +13,9 @@ export const RECORD_FRAMING: LaneFraming = { frameAt: BATCH_LENGTH_AT, entryByte
 /** Kind of an entry that stands for a batch elsewhere in the arena, in a run of chunks of its own. */
 export const KIND_REFERENCE = 0x5245_4621
 
+/** Position of a batch that lies in memory of its own, see `message/large-batches.ts`. */
+export const OWN_MEMORY = 0xffff_ffff
+
 const REFERENCE_AT = BATCH_RECORD_COUNT_AT
 
 /** Writes a reference entry at `at` (96 bytes) to the closed batch of `length` bytes at `batchAt`. */

@@ -3,6 +3,7 @@ import {
   batchBaseOffset,
   batchProducerId,
   batchRecordCount,
+  batchSequenceFirst,
   batchTimestampFirst,
   LENGTH_NULL,
   RECORD_HEADER_BYTES,
@@ -112,6 +113,11 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
     this.#skip = Math.max(from - baseOffset, 0)
     this.baseOffset = baseOffset + this.#skip
     this.count = batchRecordCount(region, at) - this.#skip
+  }
+
+  /** Its producer's number of the batch's first record, also where iteration leaves that out. */
+  get sequenceFirst(): number {
+    return batchSequenceFirst(this.region, this.#at)
   }
 
   [Symbol.iterator](): Iterator<LogRecord<Value>, undefined> {

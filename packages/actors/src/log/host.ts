@@ -1,5 +1,12 @@
 import path from 'node:path'
-import { type DirectoryLock, lockDirectory, type TopicConfig, type TopicRequest, WalrusError } from '@walrus-log/core'
+import {
+  type DirectoryLock,
+  lockDirectory,
+  type ProducerRegistry,
+  type TopicConfig,
+  type TopicRequest,
+  WalrusError,
+} from '@walrus-log/core'
 import { SupervisedWriter } from '../actor/supervised-writer.js'
 import { ring } from '../lane/doorbell.js'
 import { LatencySummary } from '../memory/latency-histogram.js'
@@ -37,6 +44,8 @@ import { signalPartition } from '../writer/settlement.js'
 import {
   type ControlCalls,
   closedError,
+  type OpenedProducer,
+  type OpenProducerRequest,
   type PartitionPlace,
   readFirstOffset,
   type TopicPlace,
@@ -106,7 +115,7 @@ export class Host implements ControlCalls {
 
   openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
     return this.#change(async () => {
-      const { config } = await this.#pool.store({
+      const { config, registry } = await this.#pool.store({
         call: 'open',
         name,
         request,
@@ -118,7 +127,7 @@ export class Host implements ControlCalls {
         this.maintenance.watch(place.config, place.partitions)
         return place
       }
-      const place = this.#openPartitions(config as TopicConfig)
+      const place = this.#openPartitions(config as TopicConfig, registry)
       this.#topics.set(name, { place })
       place.then(
         ({ config, partitions }) => this.maintenance.watch(config, partitions),
@@ -190,6 +199,27 @@ export class Host implements ControlCalls {
         return { partition, first, next: this.#durable(slot).offset }
       }),
     )
+  }
+
+  /**
+   * Opens a named producer once more. Its new epoch is on the disk before any writer hears of it, and each writer refuses
+   * the older ones before this resolves.
+   */
+  openProducer({ topic, slot, name, partition }: OpenProducerRequest): Promise<OpenedProducer> {
+    return this.#change(async () => {
+      const { partitions } = (await this.#topics.get(topic)?.place) ?? { partitions: [] }
+      if (partitions[0]?.slot !== slot)
+        throw new WalrusError('UNKNOWN_TOPIC', `topic ${JSON.stringify(topic)} was deleted; create it again`)
+      const offsets = partitions.map((place) => this.#durable(place.slot).offset)
+      const { producer, registry } = await this.#pool.store({ call: 'producer', name: topic, producer: name, offsets })
+      const { id, epoch } = producer!
+      const opening = partitions.map((place) => {
+        if (partition !== null && place.partition !== partition) return -1
+        const since = registry!.since[place.partition]
+        return this.#writers[place.writer].openProducer(place.slot, id, epoch, since)
+      })
+      return { id, epoch, lastSequences: await Promise.all(opening) }
+    })
   }
 
   fill(request: FillRequest): Promise<FillReply> {
@@ -265,10 +295,10 @@ export class Host implements ControlCalls {
     for (let slot = 0; slot < this.#slots.length; slot++) signalPartition(this.memory, slot)
   }
 
-  async #openPartitions(config: TopicConfig): Promise<TopicPlace> {
+  async #openPartitions(config: TopicConfig, registry: ProducerRegistry | undefined): Promise<TopicPlace> {
     const opening: Promise<PartitionPlace>[] = []
     for (let partition = 0; partition < config.partitions; partition++)
-      opening.push(this.#openPartition(config, partition))
+      opening.push(this.#openPartition(config, partition, registry))
     const results = await Promise.allSettled(opening)
     const failed = results.find((result) => result.status === 'rejected')
     if (failed === undefined)
@@ -280,7 +310,11 @@ export class Host implements ControlCalls {
     throw failed.reason
   }
 
-  async #openPartition(config: TopicConfig, partition: number): Promise<PartitionPlace> {
+  async #openPartition(
+    config: TopicConfig,
+    partition: number,
+    registry: ProducerRegistry | undefined,
+  ): Promise<PartitionPlace> {
     const slot = this.#takeSlot(config.name, partition)
     const writer = this.#chooseWriter()
     this.#slots[slot].writer = writer.writer
@@ -296,6 +330,10 @@ export class Host implements ControlCalls {
         segmentEntries,
         durability,
         recovery: this.#options.recovery,
+        producers: registry && {
+          since: registry.since[partition] ?? 0,
+          epochs: new Map(Object.values(registry.producers).map(({ id, epoch }) => [id, epoch])),
+        },
       })
     } catch (error) {
       this.#freeSlots.push(slot)

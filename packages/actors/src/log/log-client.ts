@@ -37,7 +37,7 @@ import {
 import type { SharedMemory } from '../memory/shared-memory.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { encodeRefusal } from '../writer/outcome.js'
-import { type OnRefused, PartitionLane } from './partition-lane.js'
+import { type LaneProducer, type OnRefused, PartitionLane } from './partition-lane.js'
 
 /** Where an open partition lies: its slot in shared memory, its writer, its files. */
 export interface PartitionPlace {
@@ -85,6 +85,22 @@ export interface PartitionStats {
   segments: number
 }
 
+/** Asks for a name of a producer; `slot` is the topic's first partition's, so that a later topic of that name is not meant. */
+export interface OpenProducerRequest {
+  topic: string
+  slot: number
+  name: string
+  /** The one partition that is written to; null: all. */
+  partition: number | null
+}
+
+export interface OpenedProducer {
+  id: number
+  epoch: number
+  /** By partition: the last sequence that was accepted of the name; -1 where none was, or where it is not opened. */
+  lastSequences: number[]
+}
+
 /** Calls that the host answers, whichever thread they come from. */
 export interface ControlCalls {
   openTopic(name: string, request: TopicRequest): Promise<TopicPlace>
@@ -92,6 +108,7 @@ export interface ControlCalls {
   topicStats(name: string): Promise<TopicStats>
   deleteTopic(name: string): Promise<void>
   trim(name: string, request: TrimRequest): Promise<TrimmedPartition[]>
+  openProducer(request: OpenProducerRequest): Promise<OpenedProducer>
   /** Reads on a thread of the reader pool into memory that is shared. */
   fill(request: FillRequest): Promise<FillReply>
   ahead(request: AheadRequest): Promise<boolean>
@@ -142,7 +159,7 @@ export class LogClient {
   }
 
   /** Opens a lane from this thread to a partition's writer. */
-  openLane(place: PartitionPlace, producerId: number, onRefused: OnRefused): PartitionLane {
+  openLane(place: PartitionPlace, producer: LaneProducer, onRefused: OnRefused): PartitionLane {
     this.requireOpen()
     const { memory } = this
     const { words } = memory
@@ -173,10 +190,10 @@ export class LogClient {
     words[at + LANE_RING_BYTES_AT] = ringBytes
     words[at + LANE_ACKS_AT] = ringAt + ringBytes
     words[at + LANE_ACKS_COUNT_AT] = acksCount
-    memory.doubles[(at + LANE_PRODUCER_ID_AT) >>> 1] = producerId
+    memory.doubles[(at + LANE_PRODUCER_ID_AT) >>> 1] = producer.producerId
     Atomics.store(words, at + LANE_STATE_AT, LANE_OPEN)
     Atomics.add(words, writerAt(place.writer) + WRITER_LANES_CHANGED_AT, 1)
-    return new PartitionLane(memory, lane, { partition: place.partition, writer: place.writer, producerId, onRefused })
+    return new PartitionLane(memory, lane, { partition: place.partition, writer: place.writer, ...producer, onRefused })
   }
 
   /** Gives a lane back whose batches are all settled. */

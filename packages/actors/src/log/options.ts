@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import {
+  BATCH_BYTES_MAX,
   type Durability,
   PARTITIONS_MAX,
   RECORD_BYTES_MAX,
@@ -73,6 +74,8 @@ export type TopicOptions = z.input<typeof topicOptions>
 const producerOptions = z.strictObject({
   /** All records go to this partition. */
   partition: z.number().int().min(0).optional(),
+  /** A name: who opens it again fences the one before, and is told how far that came. */
+  producerId: z.string().optional(),
 })
 
 export type ProducerOptions = z.input<typeof producerOptions>
@@ -109,6 +112,11 @@ export interface RecordOptions {
   timestamp?: number
   /** Stricter than the topic's. */
   durability?: Exclude<Durability, object>
+  /**
+   * Of a named producer that writes to one partition: the record's number, or that of a batch's first record, counted
+   * from 0 without a gap. What was accepted with it before is there once. By default the next.
+   */
+  sequence?: number
 }
 
 /** One object for all calls that name none: that it is this one says so without a look inside. */
@@ -132,10 +140,10 @@ function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.ou
   )
 }
 
-export function batchTooLarge(bytes: number, bytesMax: number): WalrusError {
+export function batchTooLarge(bytes: number): WalrusError {
   return new WalrusError(
     'RECORD_TOO_LARGE',
-    `a batch of ${bytes} bytes is over the limit of ${bytesMax}; append fewer records at once, or open the log with a larger laneBytesMax`,
+    `a batch of ${bytes} bytes is over the limit of ${BATCH_BYTES_MAX}; append fewer records at once`,
   )
 }
 

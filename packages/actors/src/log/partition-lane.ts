@@ -13,7 +13,7 @@ import {
 import { isSleeping, ring } from '../lane/doorbell.js'
 import { LaneWriter } from '../lane/lane-writer.js'
 import { AtomicWords } from '../lane/layout.js'
-import { RECORD_FRAMING, writeReference } from '../lane/record-lane.js'
+import { OWN_MEMORY, RECORD_FRAMING, writeReference } from '../lane/record-lane.js'
 import { sharedNowMs } from '../memory/clock.js'
 import {
   ACK_NUMBERS,
@@ -21,6 +21,7 @@ import {
   ACK_PUBLISHED_MS_AT,
   LANE_ACKS_AT,
   LANE_ACKS_COUNT_AT,
+  LANE_LIFE_AT,
   LANE_PUBLISHED_AT,
   LANE_SETTLED_AT,
   laneAt,
@@ -30,8 +31,10 @@ import {
   writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
+import { postLargeBatch } from '../message/large-batches.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { lanePlace } from '../writer/writer-lane.js'
+import { LaneSequence } from './lane-sequence.js'
 
 /** A batch is published at this size at the latest: large enough that its header and checksum call do not count, small
  *  enough that several of them are under way in a lane. */
@@ -43,13 +46,23 @@ export const FULL = -1
 export const TOO_LARGE = -2
 export const CLOSED = -3
 
+/** Who sends on a lane. */
+export interface LaneProducer {
+  producerId: number
+  /** 0 for one without a name. */
+  epoch: number
+  /** Sequence of the first record. */
+  sequenceNext: number
+}
+
 /** What becomes of an append when its batch is settled. */
 export interface PendingAppend {
   batch: number
   /** Which record of its batch it is. */
   index: number
   timestamp: number
-  settle: (outcome: number, index: number, timestamp: number) => void
+  /** `isDuplicate`: a named producer's batch that had been there before. */
+  settle: (outcome: number, index: number, timestamp: number, isDuplicate: boolean) => void
 }
 
 /** How a batch ended; a negative outcome is a refusal. */
@@ -74,6 +87,7 @@ export class PartitionLane {
   lastIndex = 0
   lastTimestamp = 0
   readonly region: Region
+  readonly isNamed: boolean
   readonly #memory: SharedMemory
   readonly #writer: LaneWriter
   readonly #at: number
@@ -92,14 +106,19 @@ export class PartitionLane {
   #batchAt = -1
   #published: number
   #settledSeen: number
-  #sequenceNext = 0
+  readonly #sequence: LaneSequence
+  readonly #writerNumber: number
+  /** The last batch that travels in memory of its own. */
+  #ownBatch: number | undefined
   #hasGivenTime = false
+  /** Whether a plain record may join the open batch: it counts from no given time, and repeats nothing. */
+  #takesPlain = true
   #lookAt = 0
 
   constructor(
     memory: SharedMemory,
     lane: number,
-    options: { partition: number; writer: number; producerId: number; onRefused: OnRefused },
+    options: { partition: number; writer: number; onRefused: OnRefused } & LaneProducer,
   ) {
     const { words } = memory
     const at = laneAt(lane)
@@ -109,6 +128,7 @@ export class PartitionLane {
     this.#memory = memory
     this.#writer = new LaneWriter(memory.arena, new AtomicWords(words), lanePlace(words, lane), RECORD_FRAMING)
     this.#at = at
+    this.#writerNumber = options.writer
     this.#writerAt = writerAt(options.writer)
     this.#acksAt = words[at + LANE_ACKS_AT] >>> 3
     this.#acksMask = words[at + LANE_ACKS_COUNT_AT] - 1
@@ -123,19 +143,16 @@ export class PartitionLane {
       timestampFirst: 0,
       timestampMax: 0,
       producerId: options.producerId,
-      producerEpoch: 0,
+      producerEpoch: options.epoch,
       sequenceFirst: 0,
     }
+    this.isNamed = options.epoch > 0
+    this.#sequence = new LaneSequence(options.sequenceNext, this.#acksMask + 1, this.isNamed)
   }
 
   /** Largest batch that travels in the lane itself. */
   get batchBytesMax(): number {
     return this.#writer.entryBytesMax
-  }
-
-  /** Largest batch that ever travels, in a run of the arena of its own. */
-  get batchBytesEver(): number {
-    return Math.max(this.#writer.entryBytesMax, this.#memory.chunks.runBytesMax)
   }
 
   /**
@@ -164,6 +181,7 @@ export class PartitionLane {
     this.next = at + BATCH_HEADER_BYTES
     this.recordCount = 0
     this.#hasGivenTime = false
+    this.#takesPlain = !this.#sequence.isRepeating
     const nowMs = Date.now()
     this.#properties.timestampFirst = nowMs
     this.#properties.timestampMax = nowMs
@@ -185,6 +203,7 @@ export class PartitionLane {
   /** Gives the open batch, which is still empty, another time to count from. */
   setTimestampFirst(timestampMs: number): void {
     this.#hasGivenTime = true
+    this.#takesPlain = false
     this.#properties.timestampFirst = timestampMs
     this.#properties.timestampMax = timestampMs
   }
@@ -213,7 +232,7 @@ export class PartitionLane {
     const at = this.next
     const { length } = value
     const end = at + align8(RECORD_HEADER_BYTES + length)
-    if (end > this.limit || this.#hasGivenTime) return false
+    if (end > this.limit || !this.#takesPlain) return false
     const { u32 } = this.region
     // The padding first: it is part of the record's last 8 bytes, which the header or the value then overwrite.
     u32[(end >>> 2) - 2] = 0
@@ -244,6 +263,19 @@ export class PartitionLane {
     return Atomics.load(this.#memory.words, this.#writerAt + WRITER_FAILED_AT) !== 0
   }
 
+  /** Of a named producer: makes the open batch one that `count` records from `sequence` on may join. Throws
+   *  `OUT_OF_SEQUENCE`. */
+  turnTo(sequence: number | undefined, count: number): void {
+    if (this.#sequence.joins(sequence, count, this.recordCount)) return
+    this.publish()
+    this.#sequence.begin(sequence)
+  }
+
+  /** Last sequence that is known to be acknowledged. */
+  get lastSequence(): number {
+    return this.#sequence.accepted - 1
+  }
+
   /** Closes the open batch, if it has records, and lets the writer see it. */
   publish(): void {
     const at = this.#batchAt
@@ -259,7 +291,8 @@ export class PartitionLane {
 
   /**
    * Publishes a batch that was encoded elsewhere, in one piece: through the lane where it fits, else in a run of the
-   * arena of its own. Returns false where there is no room now.
+   * arena of its own, else in the memory that it is in, which is shared and not the caller's any more: one such at a time.
+   * Returns false where there is no room now.
    */
   sendBatch(
     batch: EncodedBatch,
@@ -273,13 +306,17 @@ export class PartitionLane {
     const inLane = length <= this.#writer.entryBytesMax
     const at = this.#writer.claim(inLane ? length : BATCH_HEADER_BYTES)
     if (at < 0) return false
-    const batchAt = inLane ? at : this.#memory.chunks.take(length)
+    const batchAt = inLane ? at : this.#takeRun(length)
     if (batchAt < 0) return false
-    this.region.u8.set(batch.region.u8.subarray(0, length), batchAt)
+    const isOwn = batchAt === OWN_MEMORY
+    const region = isOwn ? batch.region : this.region
+    const regionAt = isOwn ? 0 : batchAt
+    if (!isOwn) region.u8.set(batch.region.u8.subarray(0, length), batchAt)
     this.#properties.timestampFirst = timestamps.first
     this.#properties.timestampMax = timestamps.max
     this.#properties.attributes = level
-    this.#close(this.region, batchAt, batchAt + length, recordCount)
+    this.#close(region, regionAt, regionAt + length, recordCount)
+    if (isOwn) this.#post(region)
     if (!inLane) writeReference(this.region, at, batchAt, length)
     this.lastBatch = this.#published
     this.lastIndex = 0
@@ -288,11 +325,38 @@ export class PartitionLane {
     return true
   }
 
+  /** A run of the arena, or `OWN_MEMORY` where there is none; -1 where a batch that has its own is in flight. */
+  #takeRun(length: number): number {
+    const at = this.#memory.chunks.take(length)
+    if (at >= 0) return at
+    return this.#hasOwnInFlight() ? -1 : OWN_MEMORY
+  }
+
+  #hasOwnInFlight(): boolean {
+    const isInFlight = (): boolean => this.#ownBatch !== undefined && ((this.#ownBatch - this.#settledSeen) | 0) >= 0
+    if (isInFlight()) this.collect()
+    if (isInFlight()) return true
+    this.#ownBatch = undefined
+    return false
+  }
+
+  /** Whether a batch that the lane itself does not hold could be sent now: asked before it is encoded. */
+  canSendLarge(): boolean {
+    this.publish()
+    return this.#hasSlot() && this.#writer.freeBytes() >= 2 * BATCH_HEADER_BYTES && !this.#hasOwnInFlight()
+  }
+
+  #post(region: Region): void {
+    this.#ownBatch = this.#published
+    const life = this.#memory.words[this.#at + LANE_LIFE_AT]
+    const memory = region.u8.buffer as unknown as SharedArrayBuffer
+    postLargeBatch(this.#memory, this.#writerNumber, { lane: this.lane, life, number: this.#published, memory })
+  }
+
   #close(region: Region, at: number, end: number, recordCount: number): void {
     this.#properties.recordCount = recordCount
-    this.#properties.sequenceFirst = this.#sequenceNext
+    this.#properties.sequenceFirst = this.#sequence.close(this.#published & this.#acksMask, recordCount)
     closeBatch(region, at, end, this.#properties)
-    this.#sequenceNext += recordCount
   }
 
   #send(end: number, recordCount: number): void {
@@ -318,6 +382,10 @@ export class PartitionLane {
   }
 
   #hasSlot(): boolean {
+    if (this.#sequence.isBlocked) {
+      this.collect()
+      if (this.#sequence.isBlocked) return false
+    }
     if (((this.#published - this.#settledSeen) | 0) <= this.#acksMask) return true
     this.collect()
     return ((this.#published - this.#settledSeen) | 0) <= this.#acksMask
@@ -337,20 +405,29 @@ export class PartitionLane {
     }
     // No thread of a writer that was given up runs any more: what it has not settled, nobody will.
     if (this.hasWriterFailed) while (this.#settledSeen !== this.#published) this.#settleOne(encodeRefusal('writer'))
-    return this.#settledSeen !== this.#published
+    if (this.#settledSeen !== this.#published) return true
+    this.#sequence.settleAll()
+    return false
   }
 
   #settleOne(outcome: number): void {
     const batch = this.#settledSeen
+    const slot = batch & this.#acksMask
+    const recordCount = this.#recordCounts[slot]
     this.#settledSeen = (batch + 1) | 0
-    if (outcome < 0) this.#onRefused(outcome, this.#recordCounts[batch & this.#acksMask])
-    this.#settlePending(batch, outcome)
+    if (outcome >= 0) {
+      this.#settlePending(batch, outcome, this.#sequence.settleAccepted(slot, recordCount))
+      return
+    }
+    const told = this.#sequence.settleRefused(outcome)
+    this.#onRefused(told, recordCount)
+    this.#settlePending(batch, told, false)
   }
 
-  #settlePending(batch: number, outcome: number): void {
+  #settlePending(batch: number, outcome: number, isDuplicate: boolean): void {
     while (this.#pendingFrom < this.#pending.length && this.#pending[this.#pendingFrom].batch === batch) {
       const append = this.#pending[this.#pendingFrom++]
-      append.settle(outcome, append.index, append.timestamp)
+      append.settle(outcome, append.index, append.timestamp, isDuplicate)
     }
     if (this.#pendingFrom < this.#pending.length / 2) return
     this.#pending.splice(0, this.#pendingFrom)
@@ -359,7 +436,7 @@ export class PartitionLane {
 
   /** Whether there is room worth waking up for: a quarter of the lane, and a slot for an acknowledgement. */
   hasRoom(): boolean {
-    return this.#writer.freeBytes() >= this.#writer.entryBytesMax / 2 && this.#hasSlot()
+    return this.#writer.freeBytes() >= this.#writer.entryBytesMax / 2 && this.#hasSlot() && !this.#hasOwnInFlight()
   }
 
   get hasUnsettled(): boolean {
@@ -373,6 +450,6 @@ export class PartitionLane {
   /** Refuses every append that still waits: nobody is left to settle it. */
   refusePending(outcome: number): void {
     for (const append of this.#pending.splice(0).slice(this.#pendingFrom))
-      append.settle(outcome, append.index, append.timestamp)
+      append.settle(outcome, append.index, append.timestamp, false)
   }
 }

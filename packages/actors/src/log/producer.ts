@@ -1,12 +1,13 @@
 import { isMainThread } from 'node:worker_threads'
-import { WalrusError } from '@walrus-log/core'
+import { checkProducerName, WalrusError } from '@walrus-log/core'
 import { blockUntilRung, type Waiter } from '../lane/doorbell.js'
 import { CLIENT_DOORBELL_AT, clientAt } from '../memory/layout.js'
-import { decodeRefusal } from '../writer/outcome.js'
+import { decodeRefusal, isFenced } from '../writer/outcome.js'
 import { CODECS } from './codec.js'
-import { closedError, type LogClient, type OpenProducer, randomProducerId, type TopicPlace } from './log-client.js'
+import { closedError, type LogClient, type OpenProducer, type TopicPlace } from './log-client.js'
 import { NO_RECORD_OPTIONS, type ProducerOptions, type RecordOptions } from './options.js'
 import type { PartitionLane } from './partition-lane.js'
+import { anonymousIdentity, type ProducerIdentity, ProducerName } from './producer-name.js'
 import { RecordWriter } from './record-writer.js'
 import { isTurnOver, nextTurn } from './turn.js'
 
@@ -16,6 +17,8 @@ export interface Ack {
   offset: number
   /** Milliseconds since 1970. */
   timestamp: number
+  /** A named producer's record that had been there before: `offset` is where it is, or -1 where nobody remembers. */
+  duplicate?: true
 }
 
 /** An append that waits for room; what waits keeps its order. */
@@ -31,16 +34,20 @@ interface WaitingAppend {
  * as durable as promised. Both keep the order in which they were called, within a partition.
  */
 export class Producer<Value = unknown> implements Waiter, OpenProducer {
-  /** Names this producer in the batches that it sends. */
-  readonly id: number
   readonly #client: LogClient
   readonly #topic: TopicPlace
   readonly #records: RecordWriter
   readonly #waiting: WaitingAppend[] = []
   readonly #ready: (() => void)[] = []
   readonly #flushes: { resolve: () => void; reject: (error: unknown) => void }[] = []
+  /** The partition that all records go to, if there is one. */
+  readonly #fixed: number | undefined
   readonly #onClose: (producer: OpenProducer) => void
+  readonly #identity: ProducerIdentity | undefined
+  readonly #name: ProducerName | undefined
   #isClosed = false
+  /** Nothing can be sent now: the producer is closed, or its name is not open, or somebody else's by now. */
+  #isBlocked = false
   #isPolling = false
   #refusal: WalrusError | undefined
   #refusedRecords = 0
@@ -51,7 +58,8 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
     options: ProducerOptions,
     onClose: (producer: OpenProducer) => void,
   ) {
-    const { partition } = options
+    const { partition, producerId } = options
+    if (producerId !== undefined) checkProducerName(producerId)
     if (partition !== undefined && partition >= topic.partitions.length) {
       throw new WalrusError(
         'INVALID_ARGUMENT',
@@ -59,19 +67,56 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
         { field: 'partition' },
       )
     }
-    this.id = randomProducerId()
+    if (producerId === undefined) {
+      this.#identity = anonymousIdentity()
+    } else {
+      this.#name = new ProducerName(client, topic, producerId, partition)
+      this.#isBlocked = true
+      void this.#name.opening.then(() => this.#begin())
+    }
     this.#client = client
+    this.#fixed = partition
     this.#topic = topic
     this.#records = new RecordWriter({
       topic: topic.config.name,
       partitions: topic.partitions.length,
       codec: CODECS[topic.config.codec],
-      producerId: this.id,
+      takesSequences: producerId !== undefined && (partition !== undefined || topic.partitions.length === 1),
       fixed: partition,
       openLane: (number) => this.#openLane(number),
       requireOpen: () => this.#requireOpen(),
     })
     this.#onClose = onClose
+  }
+
+  /** Names this producer in the batches that it sends. Throws where it has a name that is not open yet. */
+  get id(): number {
+    return (this.#identity ?? this.#name!.require()).id
+  }
+
+  /**
+   * Of a named producer, when it is `ready()`: the last sequence that is acknowledged in each partition, whoever sent it
+   * under this name; -1 where there is none. An ingest goes on with the next.
+   */
+  get lastSequences(): readonly number[] {
+    if (this.#name === undefined)
+      throw new WalrusError('INVALID_ARGUMENT', 'only a producer with a producerId has sequences; give it one', {
+        field: 'producerId',
+      })
+    const { lastSequences } = this.#name.require()
+    return lastSequences.map((told, partition) => this.#records.lanes[partition]?.lastSequence ?? told)
+  }
+
+  /** The same for the one partition that the producer writes to. */
+  get lastSequence(): number {
+    const { lastSequences } = this
+    const partition = this.#fixed ?? 0
+    if (this.#fixed !== undefined || lastSequences.length === 1) return lastSequences[partition]
+    throw new WalrusError(
+      'INVALID_ARGUMENT',
+      `the producer writes to ${lastSequences.length} partitions; look at lastSequences, or bind it to one partition`,
+      { field: 'partition' },
+    )
   }
 
   /** The partition that the last record went to; -1 before the first. */
@@ -85,19 +130,23 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
    * Throws `INVALID_ARGUMENT`, `RECORD_TOO_LARGE`, `CLOSED`, `WRITER_FAILED`.
    */
   send(value: Value, options: RecordOptions = NO_RECORD_OPTIONS): boolean {
-    if (this.#isClosed || this.#waiting.length > 0 || isTurnOver()) return this.#takesNothing()
+    if (this.#isBlocked || this.#waiting.length > 0 || isTurnOver()) return this.#takesNothing()
     return this.#records.send(value, options)
   }
 
   /** The same with a value that is in the codec's encoding already: its bytes are copied as they are. */
   sendEncoded(bytes: Uint8Array, options: RecordOptions = NO_RECORD_OPTIONS): boolean {
-    if (this.#isClosed || this.#waiting.length > 0 || isTurnOver()) return this.#takesNothing()
+    if (this.#isBlocked || this.#waiting.length > 0 || isTurnOver()) return this.#takesNothing()
     return this.#records.sendEncoded(bytes, options)
   }
 
-  /** Resolves when `send` would find room. Rejects with `CLOSED` when there never will be. */
+  /** Resolves when `send` would find room; a name is open then. Rejects with the reason why there never will be. */
   async ready(): Promise<void> {
     this.#requireOpen()
+    if (this.#name?.isOpening) {
+      await this.#name.opening
+      this.#requireOpen()
+    }
     this.#records.publishAll()
     if (isMainThread || this.#records.hasRoom) await nextTurn()
     while (!this.#records.hasRoom) {
@@ -120,6 +169,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
         field: 'thread',
       })
     this.#requireOpen()
+    this.#name?.require()
     this.#records.publishAll()
     const lane = this.#records.fullLane
     if (lane === undefined) return true
@@ -159,7 +209,8 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
         this.#awaitAck(
           lane,
           (ack) => {
-            for (let index = 0; index < values.length; index++) acks.push({ ...ack, offset: ack.offset + index })
+            for (let index = 0; index < values.length; index++)
+              acks.push({ ...ack, offset: ack.offset < 0 ? ack.offset : ack.offset + index })
             resolve(acks)
           },
           reject,
@@ -186,6 +237,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
   /** Flushes, and gives the lanes back. Nothing can be sent afterwards. */
   async close(): Promise<void> {
     if (this.#isClosed) return
+    if (this.#name?.isOpening) await this.#name.opening
     try {
       if (!this.#client.isClosed) await this.flush()
     } finally {
@@ -197,6 +249,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
   /** Takes nothing any more, and gives back the lanes of which all is settled. */
   leave(): void {
     this.#isClosed = true
+    this.#isBlocked = true
     this.#records.lanes.forEach((lane, partition) => {
       if (lane === undefined || this.#client.isClosed) return
       lane.collect()
@@ -254,6 +307,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
     if (this.hasUnsettled) this.#refusal ??= closedError()
     if (this.#flushes.length > 0) this.#endFlushes()
     this.#isClosed = true
+    this.#isBlocked = true
   }
 
   #endFlushes(): void {
@@ -276,26 +330,48 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
 
   #openLane(partition: number): PartitionLane {
     const where = `${this.#topic.config.name}/${partition}`
-    return this.#client.openLane(this.#topic.partitions[partition], this.id, (outcome, recordCount) => {
-      this.#refusal ??= decodeRefusal(outcome, where)
+    const { id, epoch, lastSequences } = this.#identity ?? this.#name!.require()
+    const producer = { producerId: id, epoch, sequenceNext: (lastSequences[partition] ?? -1) + 1 }
+    return this.#client.openLane(this.#topic.partitions[partition], producer, (outcome, recordCount) => {
+      const error = decodeRefusal(outcome, where)
+      if (isFenced(outcome)) this.#fail(error)
+      this.#refusal ??= error
       this.#refusedRecords += recordCount
     })
   }
 
   /** Why nothing is sent now: there is no room yet, or there never will be, which throws. */
   #takesNothing(): false {
-    if (this.#isClosed) this.#requireOpen()
+    if (this.#isBlocked) this.#requireOpen()
     return false
   }
 
   #requireOpen(): void {
     if (this.#isClosed) throw new WalrusError('CLOSED', 'the producer is closed; make another one')
     this.#client.requireOpen()
+    if (this.#name?.error !== undefined) throw this.#name.error
+  }
+
+  /** The opening of the name is over: what waited for it is sent, or refused. */
+  #begin(): void {
+    if (this.#name!.error !== undefined) return this.#fail(this.#name!.error)
+    if (this.#isClosed) return
+    this.#isBlocked = false
+    this.#client.doorbell.add(this)
+  }
+
+  /** Nothing is sent under the name any more. */
+  #fail(error: unknown): void {
+    this.#name!.error = error
+    this.#isBlocked = true
+    for (const { reject } of this.#waiting.splice(0)) reject(error)
+    this.#client.doorbell.add(this)
   }
 
   #sendOrWait(send: () => boolean, reject: (error: unknown) => void): void {
     try {
-      if (this.#waiting.length === 0 && send()) return
+      this.#requireOpen()
+      if (this.#waiting.length === 0 && !this.#isBlocked && send()) return
     } catch (error) {
       reject(error)
       return
@@ -306,6 +382,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
   }
 
   #sendWaiting(): void {
+    if (this.#isBlocked) return
     let sent = 0
     for (const { send, reject } of this.#waiting) {
       try {
@@ -325,9 +402,12 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
       batch: lane.lastBatch,
       index: lane.lastIndex,
       timestamp: lane.lastTimestamp,
-      settle: (outcome, at, timestampMs) => {
-        if (outcome >= 0) resolve({ partition, offset: outcome + at, timestamp: timestampMs })
-        else reject(decodeRefusal(outcome, `${name}/${partition}`))
+      settle: (outcome, at, timestampMs, isDuplicate) => {
+        if (outcome >= 0) {
+          const ack: Ack = { partition, offset: Number.isInteger(outcome) ? outcome + at : -1, timestamp: timestampMs }
+          if (isDuplicate) ack.duplicate = true
+          resolve(ack)
+        } else reject(decodeRefusal(outcome, `${name}/${partition}`))
       },
     })
     this.#client.doorbell.add(this)

@@ -1,11 +1,12 @@
 import {
   BATCH_BYTES_MAX,
   BATCH_HEADER_BYTES,
-  encodeBatch,
+  encodeBatchInto,
   LENGTH_NULL,
   padRecord,
   RECORD_BYTES_MAX,
   RECORD_HEADER_BYTES,
+  Region,
   recordBytes,
   WalrusError,
   writeRecordHeader,
@@ -21,7 +22,8 @@ export interface RecordWriterOptions {
   topic: string
   partitions: number
   codec: ValueCodec
-  producerId: number
+  /** Whether the records' sequences may be given. */
+  takesSequences: boolean
   /** The partition that all records go to, if there is one. */
   fixed: number | undefined
   openLane: (partition: number) => PartitionLane
@@ -99,6 +101,7 @@ export class RecordWriter {
 
   /** Copies a record into the lane of its partition, or returns false. Nothing here makes an object. */
   #put(value: unknown, codec: ValueCodec, options: RecordOptions): boolean {
+    if (options.sequence !== undefined) this.#checkSequence(options.sequence)
     const key = options.key === undefined ? undefined : encodeKey(options.key)
     const headers = options.headers === undefined ? undefined : encodeHeaders(options.headers)
     const first = this.#choosePartition(key)
@@ -132,6 +135,7 @@ export class RecordWriter {
     if (timestamp !== undefined) checkTimestamp(timestamp)
     else if (lane.hasGivenTime) timestamp = Date.now()
     if (timestamp !== undefined && lane.hasOpenBatch && !lane.fitsTimestamp(timestamp)) lane.publish()
+    if (lane.isNamed) lane.turnTo(options.sequence, 1)
     let length = -1
     let at: number
     let room = GUESS_BYTES
@@ -189,6 +193,7 @@ export class RecordWriter {
   /** Sends values to one partition as one batch, and returns its lane; undefined where there is no room. */
   sendBatch(values: readonly unknown[], options: RecordOptions): PartitionLane | undefined {
     this.#options.requireOpen()
+    if (options.sequence !== undefined) this.#checkSequence(options.sequence)
     const key = encodeKey(options.key)
     const partition = this.#choosePartition(key)
     const lane = this.#lane(partition)
@@ -215,15 +220,18 @@ export class RecordWriter {
       if (bytes > RECORD_BYTES_MAX) throw recordTooLarge(bytes)
       batchBytes += recordBytes(value.length, key?.length ?? 0, headers?.length ?? 0)
     }
-    const batchBytesMax = Math.min(BATCH_BYTES_MAX, lane.batchBytesEver)
-    if (batchBytes > batchBytesMax) throw batchTooLarge(batchBytes, batchBytesMax)
+    if (batchBytes > BATCH_BYTES_MAX) throw batchTooLarge(batchBytes)
+    const isLarge = batchBytes > lane.batchBytesMax
+    if (isLarge && !lane.canSendLarge()) return false
     const timestampMs = options.timestamp === undefined ? Date.now() : checkTimestamp(options.timestamp)
     const level = recordLevel(options.durability)
-    const origin = { producerId: this.#options.producerId, producerEpoch: 0, sequenceFirst: 0, timestampMs }
-    const batch = encodeBatch(
-      values.map((value) => ({ value, key, headers })),
-      origin,
-    )
+    if (lane.isNamed) lane.turnTo(options.sequence, values.length)
+    // The lane completes the header.
+    const origin = { producerId: 0, producerEpoch: 0, sequenceFirst: 0, timestampMs }
+    // What is too large for the lane may have to travel in the memory that it is encoded in.
+    const region = isLarge ? new Region(new SharedArrayBuffer(batchBytes)) : Region.allocate(batchBytes)
+    const records = values.map((value) => ({ value, key, headers }))
+    const batch = { region, length: encodeBatchInto(region, 0, records, origin) }
     return lane.sendBatch(batch, values.length, { first: timestampMs, max: timestampMs }, level)
   }
 
@@ -250,6 +258,22 @@ export class RecordWriter {
   #requireLane(lane: PartitionLane): void {
     this.#options.requireOpen()
     if (lane.hasWriterFailed) throw decodeRefusal(encodeRefusal('writer'), `${this.#options.topic}/${lane.partition}`)
+  }
+
+  #checkSequence(sequence: number): void {
+    if (!this.#options.takesSequences) {
+      throw new WalrusError(
+        'INVALID_ARGUMENT',
+        'a record has a sequence with a producer that has a producerId and writes to one partition; give it both, or leave the sequence out',
+        { field: 'sequence' },
+      )
+    }
+    if (Number.isSafeInteger(sequence) && sequence >= 0) return
+    throw new WalrusError(
+      'INVALID_ARGUMENT',
+      `a sequence is a whole number from 0 on, ${sequence} was given; count the producer's records`,
+      { field: 'sequence' },
+    )
   }
 
   #publishAtTurnEnd(): void {

@@ -116,6 +116,7 @@ export class Walrus {
       topicStats: (name) => control!.calls.topicStats(name),
       deleteTopic: (name) => control!.calls.deleteTopic(name),
       trim: (name, request) => control!.calls.trim(name, request),
+      openProducer: (request) => control!.calls.openProducer(request),
       fill: (request) => readers().fill(request),
       ahead: (request) => readers().ahead(request),
     })

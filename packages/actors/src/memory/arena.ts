@@ -25,12 +25,6 @@ export class Arena {
     return first < 0 ? -1 : first * ARENA_CHUNK_BYTES
   }
 
-  /** Longest run that there is in an arena that carries a few lanes besides. */
-  get runBytesMax(): number {
-    const words = Math.floor(this.#chunks / WORD_BITS)
-    return (words > 1 ? (words - 1) * WORD_BITS : WORD_BITS / 2) * ARENA_CHUNK_BYTES
-  }
-
   /** Gives back a run; `at` and `bytes` as they were taken. */
   give(at: number, bytes: number): void {
     const count = Math.ceil(bytes / ARENA_CHUNK_BYTES)

@@ -25,6 +25,8 @@ export const STATE_CLOSED = 2
 export const HEADER_ATTACH_SIGNAL_AT = 2
 /** Incremented by a sync thread behind each seal and its acknowledgement; it then rings the host's doorbell. */
 export const HEADER_SEALED_SIGNAL_AT = 3
+/** Two random words that name the log among those of the process. Written by the opener. */
+export const HEADER_TOKEN_AT = 4
 /** Number of the host's own client slot. */
 export const HOST_CLIENT = 0
 

@@ -1,9 +1,11 @@
+import { randomInt } from 'node:crypto'
 import { allocateShared, Region, type WasmMemory } from '@walrus-log/core'
 import { Arena } from './arena.js'
 import {
   CONTROL_WORDS,
   HEADER_MAGIC_AT,
   HEADER_STATE_AT,
+  HEADER_TOKEN_AT,
   MEMORY_MAGIC,
   POINT_WORDS,
   partitionAt,
@@ -49,6 +51,7 @@ export class SharedMemory {
       arena: allocateShared(arenaBytes),
     })
     memory.words[HEADER_MAGIC_AT] = MEMORY_MAGIC
+    for (const word of [0, 1]) memory.words[HEADER_TOKEN_AT + word] = randomInt(0x7fff_ffff)
     return memory
   }
 

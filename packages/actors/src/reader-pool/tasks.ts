@@ -3,9 +3,12 @@ import {
   type Durability,
   type FileSystem,
   loadIndex,
+  loadRegistry,
+  type ProducerRegistry,
   type ReadGap,
   type ReadPosition,
   Region,
+  registerProducer,
   SegmentReader,
   segmentBases,
   segmentFileName,
@@ -53,6 +56,7 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'prepare' }
   | { call: 'open'; name: string; request: TopicRequest; defaults: { durability: Durability } }
   | { call: 'get'; name: string }
+  | { call: 'producer'; name: string; producer: string; offsets: number[] }
   | { call: 'list' }
   | { call: 'delete'; name: string }
   | { call: 'keep'; keep: KeepRequest }
@@ -66,6 +70,8 @@ export type StoreReply =
       topics?: TopicConfig[]
       size?: { bytes: number; segments: number }
       kept?: KeepReply
+      registry?: ProducerRegistry
+      producer?: { id: number; epoch: number }
     }
   | { ok: false; error: EncodedError }
 
@@ -156,9 +162,19 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         topics.finishDeletions()
         return { ok: true }
       case 'open':
-        return { ok: true, config: topics.open(request.name, request.request, request.defaults, Date.now()) }
+        return {
+          ok: true,
+          config: topics.open(request.name, request.request, request.defaults, Date.now()),
+          registry: loadRegistry(fs, path.join(request.directory, request.name)),
+        }
       case 'get':
         return { ok: true, config: topics.get(request.name) }
+      case 'producer':
+        topics.get(request.name)
+        return {
+          ok: true,
+          ...registerProducer(fs, path.join(request.directory, request.name), request.producer, request.offsets),
+        }
       case 'list':
         return { ok: true, topics: topics.list() }
       case 'delete':

@@ -1,11 +1,12 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Durability, KnownGood, RecoveryMode, RolledSegment } from '@walrus-log/core'
 import type { SharedBuffers } from '../memory/shared-memory.js'
+import type { LargeBatch } from '../message/large-batches.js'
 
 /**
  * What the host and a writer's two threads say to each other over ports. Records never travel here.
  *
- *   host -> writer: `open`* … `close`* … `stop`           each answered by a `WriterReply` of the same id
+ *   host -> writer: `open`, `producer`, `close` … `stop`   each answered by a `WriterReply` of the same id
  *   writer -> sync thread: `watch` before a partition's first write, `rolled` before the first write to the next
  *     segment, `release` after the last one, `stop` at the end
  */
@@ -19,6 +20,15 @@ export interface PartitionAssignment {
   segmentEntries: number
   durability: Durability
   recovery: RecoveryMode
+  /** The topic's named producers; undefined where there are none. */
+  producers?: AssignedProducers
+}
+
+export interface AssignedProducers {
+  /** None has written below this offset. */
+  since: number
+  /** The latest epoch of each, by id: what comes with an older one is refused. */
+  epochs: Map<number, number>
 }
 
 /** The last word of a thread that ends because it was told to. */
@@ -27,9 +37,11 @@ export const THREAD_DONE = 'done'
 export type WriterRequest =
   | { type: 'open'; id: number; assignment: PartitionAssignment }
   | { type: 'close'; id: number; slot: number }
+  | { type: 'producer'; id: number; slot: number; producerId: number; epoch: number; since: number }
   | { type: 'stop'; id: number }
 
-export type WriterReply = { id: number; ok: true; cutBytes: number } | { id: number; ok: false; error: EncodedError }
+/** `value`: bytes that recovery cut (`open`), the last sequence that was accepted (`producer`). */
+export type WriterReply = { id: number; ok: true; value: number } | { id: number; ok: false; error: EncodedError }
 
 export type SyncMessage =
   | { type: 'watch'; slot: number; directory: string; durability: Durability }
@@ -51,9 +63,11 @@ export interface WriterThreadData {
   filesMax: number
   /** Partitions of a writer that died, to be gone on with. */
   resume: PartitionAssignment[]
+  /** What it had been given and may not have written. */
+  largeBatches: readonly LargeBatch[]
 }
 
-export type SyncThreadData = Omit<WriterThreadData, 'control' | 'resume'>
+export type SyncThreadData = Omit<WriterThreadData, 'control' | 'resume' | 'largeBatches'>
 
 /** An error as it crosses a thread: `postMessage` and comlink keep neither `code` nor own fields. */
 export interface EncodedError {

@@ -1,14 +1,18 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import {
+  ADMIT,
   batchBaseOffset,
   batchDurability,
   batchLength,
+  batchProducerEpoch,
   batchProducerId,
   batchRecordCount,
   batchSequenceFirst,
   cutPartition,
+  FENCED,
   type FileSystem,
+  isBatchOfNamed,
   type KnownGood,
   PartitionLog,
   type Region,
@@ -16,6 +20,7 @@ import {
   systemErrorCode,
 } from '@walrus-log/core'
 import { blockWhile, notifyAll } from '../lane/doorbell.js'
+import { OWN_MEMORY } from '../lane/record-lane.js'
 import {
   COUNTER_BATCHES,
   COUNTER_BYTES,
@@ -44,7 +49,7 @@ import {
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
 import { durabilityLevel, LEVEL_DISK } from './durability.js'
 import type { PartitionAssignment } from './messages.js'
-import { encodeRefusal, type RefusalKind } from './outcome.js'
+import { decodeRefusal, encodeRefusal, type RefusalKind } from './outcome.js'
 import { acknowledge, type LaneTable, snapshotLanes } from './settlement.js'
 import type { WriterLane } from './writer-lane.js'
 
@@ -141,7 +146,7 @@ export class PartitionWriter {
     onRecovered?: (region: Region, at: number) => void,
   ): PartitionLog {
     const { fs, onRolled, memory } = this.#context
-    const { directory, partition, segmentBytes, segmentEntries, recovery } = this.assignment
+    const { directory, partition, segmentBytes, segmentEntries, recovery, producers } = this.assignment
     const epoch = Atomics.load(memory.words, this.#at + PARTITION_EPOCH_AT)
     const log = PartitionLog.open({
       fs,
@@ -155,11 +160,13 @@ export class PartitionWriter {
       tidy,
       leaseEpoch: epoch === 0 ? undefined : epoch + 1,
       onRecovered: knownGood && onRecovered,
+      producersSince: producers?.since,
       onRolled: (segment) => {
         this.#rolledCount++
         onRolled(this.slot, segment)
       },
     })
+    for (const [id, producerEpoch] of producers?.epochs ?? []) log.producers.fence(id, producerEpoch)
     Atomics.store(memory.words, this.#at + PARTITION_EPOCH_AT, log.leaseEpoch)
     return log
   }
@@ -182,47 +189,82 @@ export class PartitionWriter {
     while (((lane.reader.cursor - start) | 0) < lane.passUnits) {
       const at = lane.reader.next()
       if (at < 0) return false
-      this.#stage(lane, lane.takeReference(at))
+      const batchAt = lane.takeReference(at)
+      if (batchAt === OWN_MEMORY) this.#stage(lane, 0, lane.takeLarge())
+      else this.#stage(lane, batchAt, this.#region)
     }
     return true
   }
 
-  #stage(lane: WriterLane, at: number): void {
+  /** `region` is the arena, or the batch's own memory. */
+  #stage(lane: WriterLane, at: number, region: Region): void {
     const log = this.#log
     if (log === undefined) {
       lane.setOutcome(this.#failure ?? encodeRefusal('writer'))
       return
     }
-    const length = batchLength(this.#region, at)
-    const recordCount = batchRecordCount(this.#region, at)
+    const length = batchLength(region, at)
+    const recordCount = batchRecordCount(region, at)
+    if (isBatchOfNamed(region, at) && !this.#admits(log, lane, region, at, recordCount)) return
     try {
       if (!log.fits(length, recordCount)) {
-        if (!this.#writeStaged()) return this.#stage(lane, at)
+        if (!this.#writeStaged()) return this.#stage(lane, at, region)
         log.roll()
       }
       const baseOffset = log.offsetNext
-      log.stage(this.#region, at)
+      log.stage(region, at)
       lane.setOutcome(baseOffset)
     } catch (error) {
       if (systemErrorCode(error) === 'EEXIST') {
         // An attempt that failed could not even take its file away: that is in the way until the files are cut.
         this.poison('open', this.#openError ?? error)
-        return this.#stage(lane, at)
+        return this.#stage(lane, at, region)
       }
       this.#openError = error
       // The next segment could not be made: nothing was written for this batch, and nothing before it is in doubt.
       lane.setOutcome(encodeRefusal('open', error))
       return
     }
-    if (this.#spanEnd !== at) {
+    if (region !== this.#region) {
       this.#endSpan()
-      this.#spanAt = at
+      this.#views.push(region.u8.subarray(at, at + length))
+    } else {
+      if (this.#spanEnd !== at) {
+        this.#endSpan()
+        this.#spanAt = at
+      }
+      this.#spanEnd = at + length
     }
-    this.#spanEnd = at + length
     this.#stagedBytes += length
     this.#context.count(COUNTER_RECORDS, recordCount)
     this.#context.count(COUNTER_BATCHES, 1)
-    if (this.#level >= LEVEL_DISK || batchDurability(this.#region, at) >= LEVEL_DISK) this.syncNeeded = true
+    if (this.#level >= LEVEL_DISK || batchDurability(region, at) >= LEVEL_DISK) this.syncNeeded = true
+  }
+
+  /** Whether a named producer's batch is to be written; otherwise its outcome is said: it is there, or is refused. */
+  #admits(log: PartitionLog, lane: WriterLane, region: Region, at: number, recordCount: number): boolean {
+    const answer = log.producers.check(
+      batchProducerId(region, at),
+      batchProducerEpoch(region, at),
+      batchSequenceFirst(region, at),
+      recordCount,
+    )
+    if (answer === ADMIT) return true
+    // What is there is acknowledged like any other: as soon as the batch with that offset is.
+    lane.setOutcome(answer >= 0 ? answer : encodeRefusal(answer === FENCED ? 'fenced' : 'sequence'))
+    return false
+  }
+
+  /** Takes nothing of the producer's older epochs any more. Returns the last sequence that was accepted. */
+  openProducer(producerId: number, epoch: number, since: number): number {
+    if (this.#log === undefined) this.#tryAgain()
+    const log = this.#log
+    if (log === undefined) throw decodeRefusal(this.#failure ?? encodeRefusal('writer'), this.assignment.topic)
+    const { assignment } = this
+    assignment.producers ??= { since, epochs: new Map() }
+    assignment.producers.epochs.set(producerId, epoch)
+    log.producers.fence(producerId, epoch)
+    return log.producers.lastSequence(producerId)
   }
 
   #endSpan(): void {
@@ -405,8 +447,9 @@ export class PartitionWriter {
     this.#spanAt = -1
     this.#spanEnd = -1
     this.#stagedBytes = 0
+    const durable = this.#durable.offset
     for (const id of lanes.of(this.slot)) {
-      laneOf(id).refuseFrom(Atomics.load(memory.words, laneAt(id) + LANE_SETTLED_AT), refusal)
+      laneOf(id).refuseFrom(Atomics.load(memory.words, laneAt(id) + LANE_SETTLED_AT), refusal, durable)
     }
     this.#failure = refusal
     this.#cutAndOpen()

@@ -1,8 +1,8 @@
-import { batchMagic, batchProducerId, batchSequenceFirst, type Region } from '@walrus-log/core'
+import { assert, batchMagic, batchProducerId, batchSequenceFirst, isBatchOfNamed, type Region } from '@walrus-log/core'
 import { ring } from '../lane/doorbell.js'
 import { LaneReader } from '../lane/lane-reader.js'
 import { AtomicWords, type LanePlace } from '../lane/layout.js'
-import { KIND_REFERENCE, RECORD_FRAMING, referencedAt, referencedBytes } from '../lane/record-lane.js'
+import { KIND_REFERENCE, OWN_MEMORY, RECORD_FRAMING, referencedAt, referencedBytes } from '../lane/record-lane.js'
 import {
   ACK_NUMBERS,
   ACK_OFFSET_AT,
@@ -25,6 +25,7 @@ import {
   laneAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
+import type { LargeBatches } from '../message/large-batches.js'
 
 /** A pass takes at most this part of a ring, so that producer and writer work at the same time. */
 const PASS_SHARE = 2
@@ -65,6 +66,9 @@ export class WriterLane {
   readonly passUnits: number
   /** Runs of the arena that hold this lane's large batches, to be given back when they are written: position, length. */
   readonly references: number[] = []
+  /** Numbers of the batches in memory of their own that were taken and not released. */
+  readonly #large: number[] = []
+  readonly #largeBatches: LargeBatches
   #taken: number
   readonly #memory: SharedMemory
   readonly #at: number
@@ -72,7 +76,7 @@ export class WriterLane {
   readonly #acksMask: number
   readonly #clientDoorbellAt: number
 
-  constructor(memory: SharedMemory, lane: number) {
+  constructor(memory: SharedMemory, lane: number, largeBatches: LargeBatches) {
     const { words } = memory
     const at = laneAt(lane)
     this.lane = lane
@@ -81,6 +85,7 @@ export class WriterLane {
     this.reader = new LaneReader(memory.arena, new AtomicWords(words), lanePlace(words, lane), RECORD_FRAMING)
     this.passUnits = words[at + LANE_RING_BYTES_AT] / PASS_SHARE / 8
     this.#memory = memory
+    this.#largeBatches = largeBatches
     this.#at = at
     this.#taken = Atomics.load(words, at + LANE_WRITTEN_AT)
     this.#acksAt = words[at + LANE_ACKS_AT] >>> 3
@@ -88,13 +93,25 @@ export class WriterLane {
     this.#clientDoorbellAt = clientAt(words[at + LANE_CLIENT_AT]) + CLIENT_DOORBELL_AT
   }
 
-  /** Where the batch of the entry at `at` lies: there, or in a run of its own, which `release` then gives back. */
+  /**
+   * Where the batch of the entry at `at` lies: there, or in a run of its own, which `release` then gives back. `OWN_MEMORY`:
+   * `takeLarge` has it.
+   */
   takeReference(at: number): number {
     const region = this.#memory.arena
     if (batchMagic(region, at) !== KIND_REFERENCE) return at
     const batchAt = referencedAt(region, at)
+    if (batchAt === OWN_MEMORY) return OWN_MEMORY
     this.references.push(batchAt, referencedBytes(region, at))
     return batchAt
+  }
+
+  /** The batch of the entry that `takeReference` was just asked about, at the beginning of its own memory. */
+  takeLarge(): Region {
+    const region = this.#largeBatches.find(this.lane, this.life, this.#taken)
+    assert(region !== undefined, 'the memory of a batch is posted before its reference is published')
+    this.#large.push(this.#taken)
+    return region
   }
 
   /** Notes what became of the batch that `reader.next` gave: its base offset, or a refusal. */
@@ -105,7 +122,8 @@ export class WriterLane {
 
   /**
    * Walks over the batches at the lane's head that are in the file already: `findOffset` says where. They are a prefix,
-   * since a lane's batches are written in order.
+   * since a lane's batches are written in order. Those of named producers are left: taken once more, they are found to be
+   * there.
    */
   resume(region: Region, findOffset: (producerId: number, sequenceFirst: number) => number | undefined): void {
     const ahead = new LaneReader(
@@ -118,20 +136,27 @@ export class WriterLane {
     this.reader.look()
     for (let at = ahead.next(); at >= 0; at = ahead.next()) {
       const isReference = batchMagic(region, at) === KIND_REFERENCE
-      const batchAt = isReference ? referencedAt(region, at) : at
-      const offset = findOffset(batchProducerId(region, batchAt), batchSequenceFirst(region, batchAt))
+      const referenced = isReference ? referencedAt(region, at) : at
+      const large = referenced === OWN_MEMORY ? this.#largeBatches.find(this.lane, this.life, this.#taken) : undefined
+      const batch = large ?? region
+      const batchAt = large === undefined ? referenced : 0
+      if (isBatchOfNamed(batch, batchAt)) break
+      const offset = findOffset(batchProducerId(batch, batchAt), batchSequenceFirst(batch, batchAt))
       if (offset === undefined) break
-      if (isReference) this.references.push(batchAt, referencedBytes(region, at))
+      if (large !== undefined) this.#large.push(this.#taken)
+      else if (isReference) this.references.push(batchAt, referencedBytes(region, at))
       this.reader.next()
       this.setOutcome(offset)
     }
     this.release()
   }
 
-  /** Overwrites the outcome of all batches from number `from` on that were taken. */
-  refuseFrom(from: number, outcome: number): void {
+  /** Overwrites the outcome of all batches from number `from` on that were taken, but for what is there below `durable`. */
+  refuseFrom(from: number, outcome: number, durable: number): void {
+    const { f64 } = this.#memory.arena
     for (let batch = from; batch !== this.#taken; batch = (batch + 1) | 0) {
-      this.#memory.arena.f64[this.#acksAt + (batch & this.#acksMask) * ACK_NUMBERS + ACK_OFFSET_AT] = outcome
+      const at = this.#acksAt + (batch & this.#acksMask) * ACK_NUMBERS + ACK_OFFSET_AT
+      if (f64[at] < 0 || f64[at] >= durable) f64[at] = outcome
     }
   }
 
@@ -151,6 +176,7 @@ export class WriterLane {
       this.#memory.chunks.give(this.references[index], this.references[index + 1])
     }
     this.references.length = 0
+    for (const number of this.#large.splice(0)) this.#largeBatches.done(this.lane, this.life, number)
     ring(this.#memory.words, this.#clientDoorbellAt)
   }
 

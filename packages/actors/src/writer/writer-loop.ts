@@ -1,6 +1,7 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
-import type { FileSystem } from '@walrus-log/core'
+import { type FileSystem, WalrusError } from '@walrus-log/core'
 import { ring, sleepUntilRung } from '../lane/doorbell.js'
+import { OWN_MEMORY } from '../lane/record-lane.js'
 import {
   LANE_LIFE_AT,
   LANE_OPEN,
@@ -18,6 +19,7 @@ import {
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { encodeError } from '../message/error-codec.js'
+import type { LargeBatches } from '../message/large-batches.js'
 import type { PartitionAssignment, SyncMessage, WriterReply, WriterRequest } from './messages.js'
 import { encodeRefusal } from './outcome.js'
 import { PartitionWriter, type PartitionWriterContext } from './partition-writer.js'
@@ -35,6 +37,7 @@ export interface WriterLoopOptions {
   fs: FileSystem
   control: MessagePort
   sync: MessagePort
+  largeBatches: LargeBatches
 }
 
 /**
@@ -97,7 +100,7 @@ export class WriterLoop {
     }
     for (const partition of this.#partitions.values()) this.#finish(partition)
     this.#tellSync({ type: 'stop' })
-    this.#reply({ id: this.#stopId!, ok: true, cutBytes: 0 })
+    this.#reply({ id: this.#stopId!, ok: true, value: 0 })
   }
 
   /** Takes and writes what is ready. Returns whether there was anything. */
@@ -124,7 +127,7 @@ export class WriterLoop {
   #refuse(lane: WriterLane): void {
     lane.reader.look()
     for (let at = lane.reader.next(); at >= 0; at = lane.reader.next()) {
-      lane.takeReference(at)
+      if (lane.takeReference(at) === OWN_MEMORY) lane.takeLarge()
       lane.setOutcome(encodeRefusal('deleted'))
     }
     lane.release()
@@ -134,7 +137,7 @@ export class WriterLoop {
   #lane(id: number): WriterLane {
     let lane = this.#lanes.get(id)
     if (lane === undefined || lane.life !== this.#memory.words[laneAt(id) + LANE_LIFE_AT]) {
-      lane = new WriterLane(this.#memory, id)
+      lane = new WriterLane(this.#memory, id, this.#options.largeBatches)
       this.#lanes.set(id, lane)
     }
     return lane
@@ -201,11 +204,15 @@ export class WriterLoop {
       return
     }
     try {
-      const cutBytes = request.type === 'open' ? this.#open(request.assignment, false) : this.#close(request.slot)
-      this.#reply({ id: request.id, ok: true, cutBytes })
+      this.#reply({ id: request.id, ok: true, value: this.#answer(request) })
     } catch (error) {
       this.#reply({ id: request.id, ok: false, error: encodeError(error) })
     }
+  }
+
+  #answer(request: Exclude<WriterRequest, { type: 'stop' }>): number {
+    if (request.type === 'open') return this.#open(request.assignment, false)
+    return request.type === 'close' ? this.#close(request.slot) : this.#openProducer(request)
   }
 
   #open(assignment: PartitionAssignment, resume: boolean): number {
@@ -230,16 +237,33 @@ export class WriterLoop {
     return 0
   }
 
+  /**
+   * Fences those who had the name before: what they have published by now is taken, what comes later is not. The answer
+   * is as durable as the topic promises, so that nobody goes on behind what a crash takes back.
+   */
+  #openProducer({ slot, producerId, epoch, since }: Extract<WriterRequest, { type: 'producer' }>): number {
+    const partition = this.#partitions.get(slot)
+    if (partition === undefined)
+      throw new WalrusError('UNKNOWN_TOPIC', 'the topic of the producer was deleted; create it again')
+    this.#pass()
+    this.#settleAll(partition, false)
+    return partition.openProducer(producerId, epoch, since)
+  }
+
   /** Settles what a partition still has in hand and closes its files. */
   #finish(partition: PartitionWriter): void {
+    this.#settleAll(partition, true)
+    partition.close()
+  }
+
+  #settleAll(partition: PartitionWriter, isClosing: boolean): void {
     this.#hold(partition)
-    partition.requireSyncAtClose()
+    if (isClosing) partition.requireSyncAtClose()
     if (partition.syncNeeded && partition.hasUnsealed) {
       this.#giveToSyncThread(partition)
       this.#hold(partition)
     }
     partition.syncAndAcknowledge()
-    partition.close()
   }
 
   #tellSync(message: SyncMessage): void {

@@ -1,5 +1,5 @@
 import { Region } from '@walrus-log/core'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest'
 import { LaneReader } from '#actors/lane/lane-reader.js'
 import { LaneWriter } from '#actors/lane/lane-writer.js'
 import { type LanePlace, POSITION_SHIFT, type SharedWords } from '#actors/lane/layout.js'
@@ -22,6 +22,7 @@ import {
   writerAt,
 } from '#actors/memory/layout.js'
 import { SharedMemory } from '#actors/memory/shared-memory.js'
+import { LargeBatches } from '#actors/message/large-batches.js'
 import { MESSAGE_FRAMING } from '#actors/message/message-lane.js'
 import { WriterLane } from '#actors/writer/writer-lane.js'
 
@@ -130,7 +131,14 @@ describe('the order in which a record lane tells its other end', () => {
     words[at + LANE_ACKS_COUNT_AT] = 256
     return {
       memory,
-      lane: new PartitionLane(memory, LANE, { partition: 0, writer: 3, producerId: 1, onRefused: () => {} }),
+      lane: new PartitionLane(memory, LANE, {
+        partition: 0,
+        writer: 3,
+        producerId: 1,
+        epoch: 0,
+        sequenceNext: 0,
+        onRefused: () => {},
+      }),
     }
   }
 
@@ -165,7 +173,9 @@ describe('the order in which a record lane tells its other end', () => {
     const { memory, lane } = open()
     const { words } = memory
     sendOne(lane)
-    const writer = new WriterLane(memory, LANE)
+    const largeBatches = new LargeBatches(memory, 3)
+    onTestFinished(() => largeBatches.close())
+    const writer = new WriterLane(memory, LANE, largeBatches)
     writer.reader.look()
     writer.reader.next()
     writer.setOutcome(0)

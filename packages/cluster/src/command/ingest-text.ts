@@ -14,7 +14,9 @@ export function planLines(plan: IngestPlan): string[] {
   if (inputs.length > named.length) named.push(`${inputs.length - named.length} more`)
   const into = `topic ${topic} in ${dir}: ${counted(partitions, 'partition')}, durability ${durabilityText(durability)}`
   const lines = [`${named.join(', ')} -> ${into}, ${counted(producers, 'producer')}`]
-  if (appendedTo > 0) lines.push(`topic ${topic} holds ${counted(appendedTo, 'record')} already; appending`)
+  if (plan.resumed !== undefined) {
+    lines.push(`resuming: ${counted(plan.resumed, 'record')} of it are in the topic already, from an earlier run`)
+  } else if (appendedTo > 0) lines.push(`topic ${topic} holds ${counted(appendedTo, 'record')} already; appending`)
   return lines
 }
 
@@ -22,6 +24,7 @@ export function summaryTables(summary: IngestSummary, colours: Colours): string 
   const { p50, p99, p999 } = summary.ackLatencyMs
   const totals = [
     ['records', count(summary.records)],
+    ...(summary.resumed > 0 ? [['from an earlier run', count(summary.resumed)]] : []),
     ['bytes', count(summary.bytes)],
     ['seconds', summary.seconds.toFixed(3)],
     ['records/s', count(summary.recordsPerSecond)],
@@ -71,11 +74,13 @@ function perSyncText(recordsPerSync: number | null): string {
 /** How the run ended, the bad news last. */
 export function outcomeLines(summary: IngestSummary, isVerifyAsked: boolean, colours: Colours): string[] {
   const lines: string[] = []
-  const { records, rejected, rejects, verified, verifySeconds, verifyProblems } = summary
+  const { records, resumed, rejected, rejects, verified, verifySeconds, verifyProblems } = summary
   if (verified) {
     const checked = 'count, order within each partition and checksum of the content are those of the source'
     lines.push(
-      colours.green(`verified: ${counted(records, 'record')} read back in ${seconds(verifySeconds ?? 0)}; ${checked}`),
+      colours.green(
+        `verified: ${counted(records + resumed, 'record')} read back in ${seconds(verifySeconds ?? 0)}; ${checked}`,
+      ),
     )
   }
   for (const problem of verifyProblems) lines.push(colours.red(`NOT VERIFIED: ${problem}`))

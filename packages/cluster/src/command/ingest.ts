@@ -17,6 +17,7 @@ interface IngestCommandOptions extends CommonOptions {
   durability?: Durability
   key?: string
   strict?: boolean
+  resume?: boolean
   verify: boolean
 }
 
@@ -24,6 +25,7 @@ const EXAMPLES = `
 Examples:
   walrus ingest                                the flights data that a clone of the repository installs
   walrus ingest trips.ndjson --key origin      one JSON value a line; trips of one origin stay in order
+  walrus ingest --resume trips.ndjson          what a run that was killed has left of it
   zcat access.log.gz | walrus ingest - --format lines --topic access
 `
 
@@ -48,6 +50,7 @@ export function addIngest(program: Command, context: CommandContext, action: Com
     )
     .option('--key <field>', 'field that is the key: records of one key go to one partition, in order')
     .option('--strict', 'stop at the first record that cannot be taken')
+    .option('--resume', 'go on where an earlier run over the same files has ended, or was killed')
     .option('--no-verify', 'do not read everything back')
     .option('--json', 'one JSON object on standard output at the end, and nothing else there')
     .addHelpText('after', EXAMPLES)
@@ -56,14 +59,29 @@ export function addIngest(program: Command, context: CommandContext, action: Com
 
 async function runIngest(files: string[], options: IngestCommandOptions, context: CommandContext): Promise<number> {
   const { stdout, stderr } = context
-  const { dir, namespace, topic, format, delimiter, partitions, producers, durability, key, strict, verify } = options
+  const { dir, namespace, topic, format, delimiter, partitions, producers, durability, key, strict, resume, verify } =
+    options
   const signal = context.interruptible()
   // Loaded here, so that the other subcommands start without it.
   const { ingest } = await import('../ingest/ingest.js')
   const reporter = new ProgressReporter(stderr)
   try {
     const summary = await ingest(
-      { files, dir, namespace, topic, format, delimiter, partitions, producers, durability, key, strict, verify },
+      {
+        files,
+        dir,
+        namespace,
+        topic,
+        format,
+        delimiter,
+        partitions,
+        producers,
+        durability,
+        key,
+        strict,
+        resume,
+        verify,
+      },
       {
         signal,
         onPlan: (plan) => {

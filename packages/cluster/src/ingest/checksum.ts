@@ -49,6 +49,7 @@ export function isSameContent(left: ContentCheck, right: ContentCheck): boolean 
 export interface Chain {
   partition: number
   producerId: number
+  stream: number
   records: number
   chain: number
 }

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { type Topic, Walrus } from '@walrus-log/actors'
 import { commonCodec, feed, type OpenInput } from './feed/feeder.js'
 import { openSource } from './feed/source.js'
@@ -9,6 +10,7 @@ import type { FlushReply } from './produce/messages.js'
 import { ProducerPool } from './produce/producer-pool.js'
 import { nowMs } from './produce/record-sender.js'
 import type { IngestHooks } from './progress.js'
+import { Resumption, streamName } from './resume/resumption.js'
 import { buildSummary, type IngestSummary } from './summary.js'
 import { Tally } from './tally.js'
 import { verify } from './verify/verify.js'
@@ -48,6 +50,10 @@ async function ingestInputs(
   options: FilledIngestOptions,
   hooks: IngestHooks,
 ): Promise<IngestSummary> {
+  const isOfFiles = inputs.every(({ path, sizeBytes }) => path !== null && sizeBytes !== null)
+  if (options.resume && !isOfFiles) {
+    throw invalid('resume', 'option resume: only files can be read once more from their beginning; name files')
+  }
   const codec = commonCodec(inputs)
   if (!codec) throw invalid('files', 'plain lines and JSON cannot go to one topic; ingest them one after the other')
   if (options.key !== undefined && codec === 'utf8') {
@@ -56,10 +62,22 @@ async function ingestInputs(
   const walrus = await Walrus.open(options.dir, { durability: options.durability, namespace: options.namespace })
   try {
     const target = await openTarget(walrus, topicName, options, codec)
-    return await new IngestRun(walrus, target, inputs, options, hooks).run()
+    const resumption = isOfFiles ? await openResumption(walrus, target, inputs, options) : undefined
+    return await new IngestRun(walrus, target, inputs, options, hooks, resumption).run()
   } finally {
     await walrus.close()
   }
+}
+
+function openResumption(
+  walrus: Walrus,
+  { topic }: Target,
+  inputs: readonly OpenInput[],
+  { key, producers, resume }: FilledIngestOptions,
+): Promise<Resumption> {
+  const directory = join(walrus.directory, topic.name)
+  const { partitions } = topic.config
+  return Resumption.open({ directory, partitions, inputs, key, producers, isResume: resume })
 }
 
 /** Settles an input's format, by a look into it if need be. */
@@ -94,6 +112,8 @@ class IngestRun {
   readonly #inputs: readonly OpenInput[]
   readonly #options: FilledIngestOptions
   readonly #hooks: IngestHooks
+  /** Undefined where the source cannot be read once more. */
+  readonly #resumption: Resumption | undefined
   readonly #tally: Tally
   readonly #bytesTotal: number | null
 
@@ -103,7 +123,9 @@ class IngestRun {
     inputs: readonly OpenInput[],
     options: FilledIngestOptions,
     hooks: IngestHooks,
+    resumption: Resumption | undefined,
   ) {
+    this.#resumption = resumption
     this.#walrus = walrus
     this.#target = target
     this.#inputs = inputs
@@ -116,7 +138,6 @@ class IngestRun {
 
   async run(): Promise<IngestSummary> {
     const { signal } = this.#hooks
-    this.#tellPlan()
     const flushed = await this.#produce()
     const stats = this.#walrus.stats()
     const verifyResult = this.#options.verify && !signal?.aborted ? await this.#verify(flushed) : null
@@ -133,19 +154,41 @@ class IngestRun {
     })
   }
 
-  #tellPlan(): void {
+  #tellPlan(there: readonly number[]): void {
     const { topic, appendedTo } = this.#target
     const { name, partitions, durability } = topic.config
-    const { dir, producers } = this.#options
-    this.#hooks.onPlan?.({ topic: name, dir, partitions, durability, producers, inputs: this.#inputs, appendedTo })
+    const { dir, producers, resume } = this.#options
+    const resumed = resume ? there.reduce((sum, records) => sum + records, 0) : undefined
+    this.#hooks.onPlan?.({
+      topic: name,
+      dir,
+      partitions,
+      durability,
+      producers,
+      inputs: this.#inputs,
+      appendedTo,
+      resumed,
+    })
   }
 
   async #produce(): Promise<FlushReply[]> {
     const { producers, key, strict } = this.#options
     const { signal } = this.#hooks
+    const { topic, nextBefore } = this.#target
+    const { partitions } = topic.config
+    const streamsCount =
+      this.#resumption?.streams ?? (key === undefined ? partitions * Math.ceil(producers / partitions) : partitions)
+    const streams = Array.from({ length: this.#resumption?.streamsOpened ?? streamsCount }, (_, stream) => ({
+      stream,
+      partition: stream % partitions,
+      producerId: this.#resumption && streamName(stream, partitions),
+    }))
     const pool = await ProducerPool.start({
       threadsCount: producers,
       workerData: { handle: this.#walrus.handle(), topic: this.#target.topic.name },
+      streams,
+      streamsCount,
+      partitions,
       keyField: key,
       isStrict: strict,
       tally: this.#tally,
@@ -154,6 +197,9 @@ class IngestRun {
     // The threads are up: what they take from here on is the time that progress is measured by.
     const startMs = nowMs()
     try {
+      const there = this.#resumption?.begin(pool.nexts, nextBefore) ?? []
+      this.#tellPlan(there)
+      await pool.begin(there)
       await feed(this.#inputs, pool, { keyField: key, signal })
       await pool.idle()
       const flushed = await pool.flush()
@@ -180,6 +226,8 @@ class IngestRun {
     const { topic, nextBefore } = this.#target
     const { signal, onProgress } = this.#hooks
     const { partitions } = await topic.stats()
+    const resumption = this.#resumption
+    const offsets = resumption?.offsets ?? nextBefore
     const startMs = nowMs()
     const seconds = () => (nowMs() - startMs) / 1000
     const { records: recordsTotal, bytes: bytesTotal } = this.#tally.content
@@ -187,8 +235,11 @@ class IngestRun {
       const problems = await verify({
         handle: this.#walrus.handle(),
         topic: topic.name,
-        ranges: partitions.map(({ partition, next }) => ({ partition, from: nextBefore[partition], next })),
+        ranges: partitions.map(({ partition, first, next }) => {
+          return { partition, from: Math.max(offsets[partition], first), next }
+        }),
         chainsSent: flushed.flatMap(({ chains }) => chains),
+        sequencesOf: resumption && (({ stream }) => resumption.sequencesOf(stream)),
         contentSource: this.#tally.content,
         onProgress: (records) => {
           const bytes = recordsTotal > 0 ? (records / recordsTotal) * bytesTotal : 0

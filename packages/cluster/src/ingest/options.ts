@@ -43,6 +43,8 @@ const ingestOptions = z.strictObject({
   key: z.string().min(1).optional(),
   /** Stop at the first reject: everything before it is written, and nothing behind it. */
   strict: z.boolean().default(false),
+  /** Go on where an earlier run over the same files has ended, or was killed. */
+  resume: z.boolean().default(false),
   /** Read everything back and compare. */
   verify: z.boolean().default(true),
 })

@@ -24,6 +24,8 @@ export interface IngestPlan {
   inputs: readonly { name: string; format: Format }[]
   /** Records that the topic holds already. */
   appendedTo: number
+  /** How many of them are the source's own, from an earlier run; undefined where this run begins anew. */
+  resumed?: number
 }
 
 export interface IngestHooks {

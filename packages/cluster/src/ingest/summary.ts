@@ -26,6 +26,8 @@ export interface IngestSummary {
   dir: string
   files: string[]
   records: number
+  /** Records of the source that an earlier run had written, which this one went on with. */
+  resumed: number
   bytes: number
   seconds: number
   recordsPerSecond: number
@@ -63,12 +65,14 @@ export interface SummaryParts {
 
 export function buildSummary(parts: SummaryParts): IngestSummary {
   const { options, config, tally, stats, seconds, verifyResult } = parts
-  const { records, bytes } = tally.content
+  const records = tally.content.records - tally.there.records
+  const bytes = tally.content.bytes - tally.there.bytes
   return {
     topic: config.name,
     dir: options.dir,
     files: parts.files,
     records,
+    resumed: tally.there.records,
     bytes,
     seconds,
     recordsPerSecond: perSecond(records, seconds),

@@ -25,6 +25,8 @@ export interface CutResult {
   newlines: number
   sourceBytes: number
   content: ContentCheck
+  /** What of it an earlier run has sent. */
+  there: ContentCheck
   rejectsCount: number
   /** Lines counted from 0 at the beginning of the cut. */
   rejects: ChunkReject[]
@@ -33,6 +35,7 @@ export interface CutResult {
 /** Sums up a run. Results are added in the order of the source, so that lines can be counted. */
 export class Tally {
   readonly content = emptyContent()
+  readonly there = emptyContent()
   readonly rejects: Reject[] = []
   rejectsCount = 0
   bytesRead = 0
@@ -59,6 +62,7 @@ export class Tally {
     }
     this.rejectsCount += result.rejectsCount
     addContent(this.content, result.content)
+    addContent(this.there, result.there)
     this.bytesRead += sourceBytes
     this.position.line += newlines
     this.position.byte += sourceBytes

@@ -23,7 +23,8 @@ describe('a tally', () => {
     const told: string[] = []
     const tally = new Tally(({ file, line }) => told.push(`${file}:${line}`))
     const reject = { line: 2, reason: 'bad' }
-    const result = { newlines: 10, sourceBytes: 100, content, rejectsCount: 1, rejects: [reject] }
+    const there = { records: 0, bytes: 0, sum: 0 }
+    const result = { newlines: 10, sourceBytes: 100, content, there, rejectsCount: 1, rejects: [reject] }
     tally.add({ ...result, file: 'a', fileIndex: 0 })
     tally.add({ ...result, file: 'a', fileIndex: 0 })
     tally.add({ ...result, file: 'a', fileIndex: 1 })
@@ -54,36 +55,36 @@ describe('checksums', () => {
 })
 
 describe('a packer', () => {
-  it('gives all records of a key to one owner, in order, with their lines', () => {
+  it('gives all records of a key to one stream, in order, with their lines', () => {
     const bytes = Buffer.from('a\nb\n\nc\nd')
-    const packer = new Packer(bytes, { ownersCount: 3, ownerWithoutKey: 1 })
+    const packer = new Packer(bytes, { partitions: 3, stream: 1 })
     const positions = [0, 2, 5, 7]
     const keys = ['x', 'y', 'x', 'y']
     positions.forEach((position, index) => {
       packer.add({ value: bytes.subarray(position, position + 1), key: keys[index], position })
     })
-    const records = packer.build().flatMap(({ owner, values, ends, lines, keys: packKeys }) => {
+    const records = packer.build().flatMap(({ stream, values, ends, lines, keys: packKeys }) => {
       return [...ends].map((end, index) => {
         const text = Buffer.from(values.subarray(index === 0 ? 0 : ends[index - 1], end)).toString()
-        return { owner, text, line: lines[index], key: packKeys![index] }
+        return { stream, text, line: lines[index], key: packKeys![index] }
       })
     })
     for (const key of ['x', 'y']) {
       const ofKey = records.filter((record) => record.key === key)
-      expect(new Set(ofKey.map(({ owner }) => owner)).size).toBe(1)
+      expect(new Set(ofKey.map(({ stream }) => stream)).size).toBe(1)
       expect(ofKey.map(({ text, line }) => `${text}${line}`)).toEqual(key === 'x' ? ['a0', 'c3'] : ['b1', 'd4'])
     }
   })
 
-  it('gives records without a key to the owner that was named', () => {
-    const packer = new Packer(Buffer.from('a'), { ownersCount: 3, ownerWithoutKey: 2 })
+  it('gives records without a key to the stream that was named', () => {
+    const packer = new Packer(Buffer.from('a'), { partitions: 3, stream: 2 })
     packer.add({ value: Buffer.from('a'), key: undefined, position: 0 })
-    expect(packer.build()).toMatchObject([{ owner: 2, keys: undefined }])
+    expect(packer.build()).toMatchObject([{ stream: 2, keys: undefined }])
   })
 })
 
 describe('what differs after reading back', () => {
-  const chain = { partition: 0, producerId: 7, records: 2, chain: 99 }
+  const chain = { partition: 0, producerId: 7, stream: 0, records: 2, chain: 99 }
   const content = { records: 2, bytes: 6, sum: 5 }
   const reply = { content, chains: [chain] }
   const found = (replies: (typeof reply)[], sent = [chain], source = content) => {

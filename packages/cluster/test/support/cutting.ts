@@ -44,7 +44,7 @@ export function cutAndParse(source: Uint8Array | string, options: CutOptions): C
 
   const take = (cut: Cut) => {
     const content = { records: 0, bytes: 0, sum: 0 }
-    const result = { file: '', fileIndex: 0, sourceBytes: cut.sourceBytes, content }
+    const result = { file: '', fileIndex: 0, sourceBytes: cut.sourceBytes, content, there: content }
     if (cut.kind === 'refusal') {
       const { line, reason, newlines } = cut
       tally.add({ ...result, newlines, rejectsCount: 1, rejects: [{ line, reason }] })

@@ -22,9 +22,12 @@ import {
   BATCH_STAMP_CHECK_TO,
   BATCH_TIMESTAMP_FIRST_AT,
   BATCH_TIMESTAMP_MAX_AT,
+  NAMED_PRODUCER_ID_MIN,
   RECORD_HEADER_BYTES,
 } from './layout.js'
 import { type Region, readU64, writeU64 } from './region.js'
+
+const NAMED_HIGH_MIN = NAMED_PRODUCER_ID_MIN / 2 ** 32
 
 // Every function here takes the region that holds the batch and `at`, the byte where the batch begins (8-aligned).
 
@@ -86,6 +89,9 @@ export const batchEpoch = (region: Region, at: number): number => region.u32[(at
 export const batchSegmentId = (region: Region, at: number): number => region.u32[(at + BATCH_SEGMENT_ID_AT) >>> 2]
 export const batchRecordCount = (region: Region, at: number): number => region.u32[(at + BATCH_RECORD_COUNT_AT) >>> 2]
 export const batchProducerId = (region: Region, at: number): number => readU64(region, at + BATCH_PRODUCER_ID_AT)
+/** Whether a producer that has a name of its user's made the batch: by its id's high word, with one load. */
+export const isBatchOfNamed = (region: Region, at: number): boolean =>
+  region.u32[(at + BATCH_PRODUCER_ID_AT + 4) >>> 2] >= NAMED_HIGH_MIN
 export const batchProducerEpoch = (region: Region, at: number): number =>
   region.u32[(at + BATCH_PRODUCER_EPOCH_AT) >>> 2]
 export const batchSequenceFirst = (region: Region, at: number): number => readU64(region, at + BATCH_SEQUENCE_FIRST_AT)

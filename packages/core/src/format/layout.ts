@@ -57,6 +57,9 @@ export const BATCH_STAMP_CHECK_TO = BATCH_STAMP_CHECK_AT
 // Batch attributes: bits 0-2 name the durability that the producer asked for; all others are zero in version 1.
 export const ATTRIBUTE_DURABILITY_MASK = 0b111
 
+/** Ids of producers that a user named begin here: bit 52. Those of producers without a name are below 2^48. */
+export const NAMED_PRODUCER_ID_MIN = 2 ** 52
+
 // Record header. `VALUE_NULL` in the value length means "no value" (a tombstone), which an empty value is not.
 export const RECORD_HEADER_BYTES = 16
 export const RECORD_VALUE_LENGTH_AT = 0
@@ -96,6 +99,21 @@ export const GAPS_ENTRY_COUNT_AT = 12
 export const GAPS_BASE_OFFSET_AT = 16
 export const GAPS_RESERVED_AT = 24
 export const GAPS_CHECK_AT = 28
+
+// File of the named producers, beside a sealed segment.
+export const PRODUCERS_MAGIC = 0x5250_4c57 // "WLPR"
+export const PRODUCERS_HEADER_BYTES = 48
+export const PRODUCERS_MAGIC_AT = 0
+export const PRODUCERS_VERSION_AT = 4
+export const PRODUCERS_SEGMENT_ID_AT = 8
+export const PRODUCERS_COUNT_AT = 12
+export const PRODUCERS_BASE_OFFSET_AT = 16
+export const PRODUCERS_OFFSET_END_AT = 24
+export const PRODUCERS_RESERVED_AT = 32
+export const PRODUCERS_CHECK_AT = 44
+/** A producer: id, next sequence, epoch, number of recent batches; then these: sequence, offset, records, zero. */
+export const PRODUCER_BYTES = 24
+export const RECENT_BATCH_BYTES = 24
 
 /** Bytes rounded up to the next multiple of 8. Exact for sizes below 2^31. */
 export function align8(bytes: number): number {

@@ -1,7 +1,13 @@
 import path from 'node:path'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { loadIndex, sealSegment } from '../segment/seal.js'
-import { gapsFileName, indexFileName, segmentBases, segmentFileName } from '../segment/segment-name.js'
+import {
+  gapsFileName,
+  indexFileName,
+  producersFileName,
+  segmentBases,
+  segmentFileName,
+} from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
 import type { KnownGood } from './known-good.js'
 
@@ -53,6 +59,9 @@ export function removeSegments(fs: FileSystem, directory: string, bases: readonl
 
 function removeIndex(fs: FileSystem, directory: string, base: number): void {
   const index = path.join(directory, indexFileName(base))
+  // It says nothing without the index, and nothing of a segment that ends elsewhere; so it needs no sync of its own.
+  const producers = path.join(directory, producersFileName(base))
+  if (fs.exists(producers)) fs.remove(producers)
   if (!fs.exists(index)) return
   fs.remove(index)
   fs.syncDirectory(directory)

@@ -12,11 +12,12 @@ import {
   gapsFileName,
   INDEX_SUFFIX,
   indexFileName,
+  producersFileName,
   segmentBases,
   segmentFileName,
-  TEMPORARY_SUFFIX,
 } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
+import { publishFile } from '../storage/publish-file.js'
 import { countForgotten, countRemovable, planRetention, type Retention, type RetentionPlan } from './retention.js'
 
 export const STATE_FILE = 'partition.state'
@@ -43,19 +44,7 @@ export function loadState(fs: FileSystem, directory: string): PartitionState {
 
 /** Puts another state in the place of the one before, as a whole, and makes it durable. */
 export function writeState(fs: FileSystem, directory: string, state: PartitionState): void {
-  const name = path.join(directory, STATE_FILE)
-  const temporary = name + TEMPORARY_SUFFIX
-  if (fs.exists(temporary)) fs.remove(temporary)
-  const file = fs.open(temporary, 'create')
-  try {
-    const bytes = encodePartitionState(state)
-    file.write(bytes, 0, bytes.length, 0)
-    file.sync()
-  } finally {
-    file.close()
-  }
-  fs.rename(temporary, name)
-  fs.syncDirectory(directory)
+  publishFile(fs, directory, STATE_FILE, encodePartitionState(state))
 }
 
 /** Takes the files of `bases` away, oldest first; each segment before its index, which is then an orphan and no danger. */
@@ -65,6 +54,7 @@ export function removeOldest(fs: FileSystem, directory: string, bases: readonly 
     removeIfThere(fs, path.join(directory, segmentFileName(base)))
     removeIfThere(fs, path.join(directory, indexFileName(base)))
     removeIfThere(fs, path.join(directory, gapsFileName(base)))
+    removeIfThere(fs, path.join(directory, producersFileName(base)))
   }
   fs.syncDirectory(directory)
 }

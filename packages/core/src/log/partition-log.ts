@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { WalrusError } from '../errors.js'
-import { batchLength, batchRecordCount } from '../format/batch.js'
+import { batchLength, batchRecordCount, isBatchOfNamed } from '../format/batch.js'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import type { Region } from '../format/region.js'
 import { OFFSET_MAX } from '../limits.js'
@@ -10,6 +10,8 @@ import { type RolledSegment, sealSegment } from '../segment/seal.js'
 import type { FileSystem } from '../storage/file-system.js'
 import type { KnownGood } from './known-good.js'
 import { recoverPartition } from './partition-recovery.js'
+import { noteBatch, recoverProducers, snapshotProducers } from './producer-recovery.js'
+import type { ProducerTable } from './producer-state.js'
 
 export interface PartitionLogOptions {
   fs: FileSystem
@@ -34,6 +36,8 @@ export interface PartitionLogOptions {
    * elsewhere keeps this rule: nothing in a later segment is promised against power loss before this one is sealed.
    */
   onRolled?: (rolled: RolledSegment) => void
+  /** No named producer has written below this offset; left out: none has ever been opened. */
+  producersSince?: number
 }
 
 /**
@@ -51,6 +55,8 @@ export class PartitionLog {
   /** First offset that existed as the log was opened. */
   readonly offsetFirst: number
   readonly bases: number[]
+  /** How far each named producer has come, up to `offsetNext`. Batches that it does not admit are not to be staged. */
+  readonly producers: ProducerTable
   #open: OpenSegment | undefined
   readonly #options: PartitionLogOptions
   #offsetNext: number
@@ -77,6 +83,21 @@ export class PartitionLog {
     this.bases = recovered.bases
     this.offsetFirst = recovered.offsetFirst
     this.cutBytes = recovered.cutBytes
+    try {
+      this.producers = recoverProducers({
+        fs: options.fs,
+        directory: options.directory,
+        mode: options.recovery,
+        bases: recovered.bases,
+        openBase: recovered.open?.header.baseOffset,
+        offsetNext: recovered.offsetNext,
+        offsetRemembered: options.knownGood?.offset ?? recovered.offsetNext,
+        since: options.producersSince,
+      })
+    } catch (error) {
+      recovered.open?.abandon()
+      throw error
+    }
   }
 
   /** Recovers the directory and makes what it holds durable. Throws `SEGMENT_CORRUPT` as the recovery mode says. */
@@ -118,6 +139,7 @@ export class PartitionLog {
     }
     open.stage(region, at, this.acknowledgedOffset, this.leaseEpoch)
     this.#offsetNext = open.offsetStaged
+    if (isBatchOfNamed(region, at)) noteBatch(this.producers, region, at, this.acknowledgedOffset)
   }
 
   /** Writes the staged batches. When it throws, `abandon` the log and `cutPartition`. */
@@ -155,6 +177,8 @@ export class PartitionLog {
     // Nothing could tell that a first segment is missing: that it is there is durable before there is a second one.
     if (!this.#isEntryDurable && this.bases.length === 1) this.#syncEntry()
     const rolled = full.rolled(this.#options.now())
+    const { segmentId, baseOffset } = full.header
+    rolled.producers = snapshotProducers(this.producers, { segmentId, baseOffset, offsetEnd: this.#offsetNext })
     full.abandon()
     this.#open = undefined
     if (this.#options.onRolled) this.#options.onRolled(rolled)

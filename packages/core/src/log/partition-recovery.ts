@@ -18,6 +18,8 @@ import {
   gapsFileName,
   INDEX_SUFFIX,
   indexFileName,
+  PRODUCERS_SUFFIX,
+  producersFileName,
   segmentBases,
   segmentFileName,
   TEMPORARY_SUFFIX,
@@ -51,6 +53,9 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   const names = fs.list(directory)
   for (const name of names) {
     if (COMPANION_BEING_WRITTEN.test(name)) fs.remove(path.join(directory, name))
+  }
+  for (const base of basesWithSuffix(names, PRODUCERS_SUFFIX + TEMPORARY_SUFFIX)) {
+    fs.remove(path.join(directory, producersFileName(base) + TEMPORARY_SUFFIX))
   }
   const bases = segmentBases(names)
   const sealed = new Set(basesWithSuffix(names, INDEX_SUFFIX))

@@ -6,10 +6,10 @@ import { Region } from '../format/region.js'
 import { decodeSegmentHeader, type SegmentHeader } from '../format/segment-header.js'
 import { INDEX_BYTES_MAX } from '../limits.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
+import { publishFile } from '../storage/publish-file.js'
 import { IndexBuilder } from './index-builder.js'
-import { publishFile } from './publish-file.js'
 import { scanSegment } from './scan.js'
-import { indexFileName, segmentFileName } from './segment-name.js'
+import { indexFileName, producersFileName, segmentFileName } from './segment-name.js'
 
 /** A segment that takes no more writes and is not sealed yet. */
 export interface RolledSegment {
@@ -18,6 +18,8 @@ export interface RolledSegment {
   dataBytes: number
   /** Undefined where the writer did not see the whole segment (it took it over): then the file is read once more. */
   index: SegmentIndex | undefined
+  /** Bytes of the `.producers` file; left out where there is nothing to keep, or nobody knows: then it is made at open. */
+  producers?: Uint8Array
 }
 
 /**
@@ -33,6 +35,10 @@ export function sealSegment(fs: FileSystem, directory: string, rolled: RolledSeg
     file.sync()
     // Or a system that orders a directory's changes as it likes could keep the index and lose the segment.
     fs.syncDirectory(directory)
+    // Before the index, which says that all of the seal is there.
+    if (rolled.producers !== undefined) {
+      publishFile(fs, directory, producersFileName(rolled.baseOffset), rolled.producers)
+    }
     const index = rolled.index ?? buildIndex(file, directory, rolled, nowMs)
     publishFile(fs, directory, indexFileName(index.baseOffset), encodeIndex(index))
     return index

@@ -4,6 +4,7 @@ export const SEGMENT_SUFFIX = '.log'
 export const INDEX_SUFFIX = '.index'
 /** What of the segment is given up; there is none for a segment that is whole. */
 export const GAPS_SUFFIX = '.gaps'
+export const PRODUCERS_SUFFIX = '.producers'
 /** An index being written; one that is found at open was left by a crash and is removed. */
 export const TEMPORARY_SUFFIX = '.tmp'
 
@@ -17,6 +18,8 @@ export function segmentStem(baseOffset: number): string {
 export const segmentFileName = (baseOffset: number): string => segmentStem(baseOffset) + SEGMENT_SUFFIX
 export const indexFileName = (baseOffset: number): string => segmentStem(baseOffset) + INDEX_SUFFIX
 export const gapsFileName = (baseOffset: number): string => segmentStem(baseOffset) + GAPS_SUFFIX
+
+export const producersFileName = (baseOffset: number): string => segmentStem(baseOffset) + PRODUCERS_SUFFIX
 
 /** The base offset that a file name states, or undefined where it is not a name of that kind. */
 export function parseBaseOffset(name: string, suffix: string): number | undefined {

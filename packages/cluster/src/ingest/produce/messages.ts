@@ -5,21 +5,32 @@ import type { ChunkReject } from '../parse/rejects.js'
 
 // The protocol between the feeding thread and the producers' threads.
 //
-// Where order does not matter: `parse` with no `ownersCount` parses a chunk and sends its records.
+// Records go to the topic in streams, each of which is one thread's, and leads to one partition. A thread that has started
+// says how far its streams came in runs before, and `begin` says how many of their records are there already.
+//
+// Where order does not matter: `parse` with a stream parses a chunk and sends its records into that.
 //
 // Where it does (records of one key stay in the source's order; `strict` writes nothing behind the first reject):
-// 1. `parse` with `ownersCount` parses a chunk and answers with its records, a pack for each owner: the producer that
-//    all records of a key go through.
-// 2. In the chunks' order, `send` gives each owner its pack.
+// 1. `parse` with `packing` parses a chunk and answers with its records, a pack for each stream.
+// 2. In the chunks' order, `send` gives each stream's thread its pack.
+
+export interface StreamPlace {
+  stream: number
+  partition: number
+  /** Undefined: the stream is not gone on with by another run. */
+  producerId: string | undefined
+}
 
 export interface ProducerWorkerData {
   handle: WalrusHandle
   topic: string
+  /** The thread's own. */
+  streams: StreamPlace[]
 }
 
-/** Records that one producer is to send, in order. */
+/** Records of one stream, in order. */
 export interface Pack {
-  owner: number
+  stream: number
   /** The values, one behind the other. */
   values: Uint8Array<ArrayBuffer>
   ends: Uint32Array<ArrayBuffer>
@@ -32,9 +43,11 @@ export type ProducerRequest =
   | {
       kind: 'parse'
       input: ParserInput
-      /** Records without a key go to this owner. */
-      packing?: { ownersCount: number; ownerWithoutKey: number; isStrict: boolean }
+      /** Where the chunk's records go; with `packing`, those that have no key. */
+      stream: number
+      packing?: { partitions: number; isStrict: boolean }
     }
+  | { kind: 'begin'; there: { stream: number; records: number }[] }
   | { kind: 'send'; pack: Pack }
   | { kind: 'flush' }
 
@@ -49,6 +62,8 @@ export interface ChunkReply {
   unreadBytes: number
   /** The good records, by the bytes of the source. */
   content: ContentCheck
+  /** Those of them that had been there already. */
+  there: ContentCheck
   rejectsCount: number
   rejects: ChunkReject[]
   packs: Pack[]
@@ -64,6 +79,8 @@ export interface FlushReply {
 
 export interface StartedReply {
   kind: 'started'
+  /** The streams' next sequences, where they have any. */
+  nexts: { stream: number; next: number }[]
 }
 
 export type ProducerReply = ChunkReply | FlushReply | StartedReply
@@ -75,6 +92,7 @@ export function emptyChunkReply(): ChunkReply {
     newlines: 0,
     unreadBytes: 0,
     content: emptyContent(),
+    there: emptyContent(),
     rejectsCount: 0,
     rejects: [],
     packs: [],

@@ -1,13 +1,13 @@
-import { crc32 } from 'node:zlib'
+import { partitionOfKey } from '@walrus-log/actors'
 import { NEWLINE } from '../feed/boundaries.js'
 import type { ParsedRecord } from '../parse/parsed-record.js'
 import type { Pack } from './messages.js'
 
 const VALUES_BYTES_MIN = 4096
 
-/** Collects the records of a chunk for one owner. */
+/** Collects the records of a chunk for one stream. */
 class PackBuilder {
-  readonly #owner: number
+  readonly #stream: number
   readonly #isKeyed: boolean
   readonly #ends: number[] = []
   readonly #lines: number[] = []
@@ -15,8 +15,8 @@ class PackBuilder {
   #values = new Uint8Array(VALUES_BYTES_MIN)
   #valuesBytes = 0
 
-  constructor(owner: number, isKeyed: boolean) {
-    this.#owner = owner
+  constructor(stream: number, isKeyed: boolean) {
+    this.#stream = stream
     this.#isKeyed = isKeyed
   }
 
@@ -36,7 +36,7 @@ class PackBuilder {
 
   build(): Pack {
     return {
-      owner: this.#owner,
+      stream: this.#stream,
       values: this.#values,
       ends: Uint32Array.from(this.#ends),
       lines: Uint32Array.from(this.#lines),
@@ -45,29 +45,29 @@ class PackBuilder {
   }
 }
 
-/** Deals the records of a chunk out to their owners: all records of a key to the same one. */
+/** Deals the records of a chunk out to streams: those of a key to its partition's, the others to the one that is named. */
 export class Packer {
   readonly #bytes: Uint8Array
-  readonly #ownersCount: number
-  readonly #ownerWithoutKey: number
+  readonly #streamWithoutKey: number
+  readonly #partitions: number
   readonly #builders = new Map<number, PackBuilder>()
   #position = 0
   #line = 0
 
   /** `bytes` are the chunk's. */
-  constructor(bytes: Uint8Array, owners: { ownersCount: number; ownerWithoutKey: number }) {
+  constructor(bytes: Uint8Array, { stream, partitions }: { stream: number; partitions: number }) {
     this.#bytes = bytes
-    this.#ownersCount = owners.ownersCount
-    this.#ownerWithoutKey = owners.ownerWithoutKey
+    this.#streamWithoutKey = stream
+    this.#partitions = partitions
   }
 
   add(record: ParsedRecord): void {
     const { key } = record
-    const owner = key === undefined ? this.#ownerWithoutKey : crc32(key) % this.#ownersCount
-    let builder = this.#builders.get(owner)
+    const stream = key === undefined ? this.#streamWithoutKey : partitionOfKey(Buffer.from(key), this.#partitions)
+    let builder = this.#builders.get(stream)
     if (!builder) {
-      builder = new PackBuilder(owner, key !== undefined)
-      this.#builders.set(owner, builder)
+      builder = new PackBuilder(stream, key !== undefined)
+      this.#builders.set(stream, builder)
     }
     builder.add(record, this.#lineOf(record.position))
   }

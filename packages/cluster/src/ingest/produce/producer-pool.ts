@@ -14,6 +14,8 @@ import {
   type ProducerReply,
   type ProducerRequest,
   type ProducerWorkerData,
+  type StartedReply,
+  type StreamPlace,
 } from './messages.js'
 
 /** One to work on, and one so that the next is there. */
@@ -26,7 +28,11 @@ export const producersDefault = (): number => Math.max(2, Math.min(availablePara
 
 export interface ProducerPoolOptions {
   threadsCount: number
-  workerData: ProducerWorkerData
+  workerData: Omit<ProducerWorkerData, 'streams'>
+  /** All streams, those of earlier runs included; the run's own are the first `streamsCount`. */
+  streams: readonly StreamPlace[]
+  streamsCount: number
+  partitions: number
   keyField: string | undefined
   isStrict: boolean
   tally: Tally
@@ -60,6 +66,8 @@ export class ProducerPool implements Sink {
   /** Parsed chunks, on their way to their owners; used where order matters. */
   readonly #parsed: Sequencer<Parsed>
   readonly #isOrdered: boolean
+  /** By stream: one past the last sequence that its runs before this one have in the log. */
+  readonly nexts: number[] = []
   readonly #buffersFree: Uint8Array<ArrayBuffer>[] = []
   #submittedCount = 0
   #ownedCount = 0
@@ -73,7 +81,10 @@ export class ProducerPool implements Sink {
     this.#options = options
     this.#isOrdered = options.isStrict || options.keyField !== undefined
     const url = new URL('./producer.worker.js', import.meta.url)
-    this.#threads = Array.from({ length: options.threadsCount }, () => new Thread(url, options.workerData))
+    this.#threads = Array.from({ length: options.threadsCount }, (_, number) => {
+      const streams = options.streams.filter(({ stream }) => stream % options.threadsCount === number)
+      return new Thread(url, { ...options.workerData, streams })
+    })
     this.#tallied = new Sequencer((result) => {
       options.tally.add(result)
       options.onTallied()
@@ -84,12 +95,26 @@ export class ProducerPool implements Sink {
   static async start(options: ProducerPoolOptions): Promise<ProducerPool> {
     const pool = new ProducerPool(options)
     try {
-      await Promise.all(pool.#threads.map((thread) => thread.started()))
+      const started = await Promise.all(pool.#threads.map((thread) => thread.started()))
+      for (const { nexts } of started as StartedReply[]) {
+        for (const { stream, next } of nexts) pool.nexts[stream] = next
+      }
     } catch (error) {
       await pool.terminate()
       throw error
     }
     return pool
+  }
+
+  /** Says how many records of each stream are there already. */
+  async begin(there: readonly number[]): Promise<void> {
+    const known = there.map((records, stream) => ({ stream, records }))
+    await Promise.all(
+      this.#threads.map((thread, number) => {
+        const own = known.filter(({ stream }) => stream % this.#threads.length === number)
+        return thread.call({ kind: 'begin', there: own })
+      }),
+    )
   }
 
   /** True once `strict` has met a reject, or a thread has failed: nothing more is taken. */
@@ -144,18 +169,21 @@ export class ProducerPool implements Sink {
   }
 
   async #parse(sequence: number, flight: Flight, cut: Extract<Cut, { kind: 'chunk' }>): Promise<void> {
-    const { keyField, isStrict } = this.#options
+    const { keyField, isStrict, partitions, streamsCount } = this.#options
     const { rowsStart, columns, delimiter, format } = flight.submission
     const { bytes, length, spans } = cut
     const input: ParserInput = { format, bytes, length, spans, rowsStart, columns, delimiter, keyField }
-    const ownersCount = this.#threads.length
-    const packing = this.#isOrdered ? { ownersCount, ownerWithoutKey: sequence % ownersCount, isStrict } : undefined
+    // By the chunk's number, so that another run over the same source does the same.
+    const stream = sequence % streamsCount
+    const packing = this.#isOrdered ? { partitions, isStrict } : undefined
     const transfer = spans ? [bytes.buffer, spans.buffer] : [bytes.buffer]
-    const thread = this.#threads.reduce((least, other) => (other.pendingCount < least.pendingCount ? other : least))
+    const thread = this.#isOrdered
+      ? this.#threads.reduce((least, other) => (other.pendingCount < least.pendingCount ? other : least))
+      : this.#threads[stream % this.#threads.length]
     this.#chunksInFlight += flight.chunksCount
     this.#bytesInFlight += flight.bytes
     try {
-      const reply = (await thread.call({ kind: 'parse', input, packing }, transfer)) as ChunkReply
+      const reply = (await thread.call({ kind: 'parse', input, stream, packing }, transfer)) as ChunkReply
       if (reply.bytes?.length === CHUNK_BYTES) this.#buffersFree.push(reply.bytes)
       this.#takeReply(sequence, flight, reply)
     } catch (error) {
@@ -182,8 +210,9 @@ export class ProducerPool implements Sink {
   async #sendAll(sequence: number, flight: Flight, reply: ChunkReply): Promise<void> {
     try {
       const sent = await Promise.all(reply.packs.map((pack) => this.#send(pack)))
-      for (const { content, rejectsCount, rejects } of sent) {
+      for (const { content, there, rejectsCount, rejects } of sent) {
         addContent(reply.content, content)
+        addContent(reply.there, there)
         reply.rejectsCount += rejectsCount
         reply.rejects.push(...rejects)
         if (this.#options.isStrict && rejectsCount > 0) this.#isStopped = true
@@ -196,16 +225,16 @@ export class ProducerPool implements Sink {
   }
 
   #send(pack: Pack): Promise<ChunkReply> {
-    const { values, ends, lines, owner } = pack
+    const { values, ends, lines, stream } = pack
     const transfer = [values.buffer, ends.buffer, lines.buffer]
-    return this.#threads[owner].call({ kind: 'send', pack }, transfer) as Promise<ChunkReply>
+    return this.#threads[stream % this.#threads.length].call({ kind: 'send', pack }, transfer) as Promise<ChunkReply>
   }
 
   #complete(sequence: number, flight: Flight, reply: ChunkReply): void {
     const { cut, file, fileIndex } = flight.submission
-    const { newlines, content, rejectsCount, rejects } = reply
+    const { newlines, content, there, rejectsCount, rejects } = reply
     const sourceBytes = cut.sourceBytes - reply.unreadBytes
-    this.#tallied.put(sequence, { file, fileIndex, newlines, sourceBytes, content, rejectsCount, rejects })
+    this.#tallied.put(sequence, { file, fileIndex, newlines, sourceBytes, content, there, rejectsCount, rejects })
     this.#release(flight)
   }
 

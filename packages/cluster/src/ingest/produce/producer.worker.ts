@@ -39,6 +39,9 @@ class ProducerService implements Service<ProducerRequest, ProducerReply> {
         return request.packing ? this.#pack(request, request.packing) : this.#parseAndSend(request)
       case 'send':
         return { reply: await this.#send(request.pack) }
+      case 'begin':
+        for (const { stream, records } of request.there) this.#sender.skip(stream, records)
+        return { reply: emptyChunkReply() }
       case 'flush':
         return { reply: await this.#sender.flush() }
     }
@@ -49,14 +52,17 @@ class ProducerService implements Service<ProducerRequest, ProducerReply> {
     await this.#walrus.close()
   }
 
-  async #parseAndSend({ input }: ParseRequest): Promise<Answer<ChunkReply>> {
+  async #parseAndSend({ input, stream }: ParseRequest): Promise<Answer<ChunkReply>> {
     const rejects = new ChunkRejects()
     const content = emptyContent()
+    const there = emptyContent()
     for (const { value, key, position } of parseChunk(input, rejects)) {
       const hash = recordHash(value, key)
       try {
-        while (!this.#sender.trySend(value, key, hash)) await this.#sender.ready()
+        let sent = this.#sender.trySend(stream, value, key, hash)
+        for (; sent === 'full'; sent = this.#sender.trySend(stream, value, key, hash)) await this.#sender.ready()
         addRecord(content, value.length + keyBytes(key), hash)
+        if (sent === 'there') addRecord(there, value.length + keyBytes(key), hash)
       } catch (error) {
         if (!isTooLarge(error)) throw error
         rejects.add(input.bytes, position, error.message)
@@ -68,16 +74,17 @@ class ProducerService implements Service<ProducerRequest, ProducerReply> {
       bytes,
       newlines: countNewlines(bytes, 0, length),
       content,
+      there,
       rejectsCount: rejects.count,
       rejects: rejects.described,
     }
     return { reply, transfer: [bytes.buffer] }
   }
 
-  #pack({ input }: ParseRequest, packing: NonNullable<ParseRequest['packing']>): Answer<ChunkReply> {
+  #pack({ input, stream }: ParseRequest, packing: NonNullable<ParseRequest['packing']>): Answer<ChunkReply> {
     const { bytes, length } = input
     const rejects = new ChunkRejects()
-    const packer = new Packer(bytes, packing)
+    const packer = new Packer(bytes, { stream, partitions: packing.partitions })
     for (const record of parseChunk(input, rejects)) {
       // A reject is known once the parser has gone on to the next good record, which is one too far for a strict run.
       if (packing.isStrict && rejects.count > 0) break
@@ -101,6 +108,8 @@ class ProducerService implements Service<ProducerRequest, ProducerReply> {
   async #send(pack: Pack): Promise<ChunkReply> {
     const rejects = new ChunkRejects()
     const content = emptyContent()
+    const there = emptyContent()
+    const { stream } = pack
     let start = 0
     for (let index = 0; index < pack.ends.length; index++) {
       const value = pack.values.subarray(start, pack.ends[index])
@@ -108,20 +117,24 @@ class ProducerService implements Service<ProducerRequest, ProducerReply> {
       const hash = recordHash(value, key)
       start = pack.ends[index]
       try {
-        while (!this.#sender.trySend(value, key, hash)) await this.#sender.ready()
+        let sent = this.#sender.trySend(stream, value, key, hash)
+        for (; sent === 'full'; sent = this.#sender.trySend(stream, value, key, hash)) await this.#sender.ready()
         addRecord(content, value.length + keyBytes(key), hash)
+        if (sent === 'there') addRecord(there, value.length + keyBytes(key), hash)
       } catch (error) {
         if (!isTooLarge(error)) throw error
         rejects.addLine(() => pack.lines[index], error.message)
       }
     }
-    return { ...emptyChunkReply(), content, rejectsCount: rejects.count, rejects: rejects.described }
+    return { ...emptyChunkReply(), content, there, rejectsCount: rejects.count, rejects: rejects.described }
   }
 }
 
 serve<ProducerRequest, ProducerReply>(async () => {
-  const { handle, topic: name } = workerData as ProducerWorkerData
+  const { handle, topic: name, streams } = workerData as ProducerWorkerData
   const walrus = await Walrus.attach(handle)
   const topic = await walrus.topic(name)
-  return { service: new ProducerService(walrus, new RecordSender(topic.producer())), reply: { kind: 'started' } }
+  const sender = await RecordSender.open(topic, streams)
+  const nexts = streams[0]?.producerId === undefined ? [] : sender.nexts()
+  return { service: new ProducerService(walrus, sender), reply: { kind: 'started', nexts } }
 })

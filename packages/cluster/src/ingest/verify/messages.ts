@@ -16,7 +16,14 @@ export interface VerifyRequest {
   from: number
   next: number
   /** Records of others, in the same partition at the same time, are not looked at. */
-  producerIds: number[]
+  producers: VerifiedProducer[]
+}
+
+/** Whose batches are looked at: those whose first sequence is in one of these ranges. */
+export interface VerifiedProducer {
+  producerId: number
+  /** Pairs of the first and one past the last. */
+  sequences: [number, number][]
 }
 
 export interface VerifyReply {

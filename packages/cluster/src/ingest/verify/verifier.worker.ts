@@ -15,13 +15,19 @@ async function verify(topic: Topic, request: VerifyRequest): Promise<Answer<Veri
   const { partition, from, next } = request
   const content = emptyContent()
   const chains = new Map<number, Chain>()
-  for (const producerId of request.producerIds) chains.set(producerId, { partition, producerId, records: 0, chain: 0 })
+  const sequencesOf = new Map(request.producers.map(({ producerId, sequences }) => [producerId, sequences]))
+  for (const producerId of sequencesOf.keys())
+    chains.set(producerId, { partition, producerId, stream: -1, records: 0, chain: 0 })
   if (from === next) return { reply: { content, chains: [] } }
   for await (const batch of topic.read({ from, partition })) {
     if (batch.baseOffset >= next) break
     // What is missing shows in the counts.
-    const chain = batch.gap === undefined ? chains.get(batch.producerId) : undefined
+    if (batch.gap !== undefined) continue
+    const chain = chains.get(batch.producerId)
     if (!chain) continue
+    const { sequenceFirst } = batch
+    const ranges = sequencesOf.get(batch.producerId)!
+    if (!ranges.some(([first, end]) => sequenceFirst >= first && sequenceFirst < end)) continue
     for (const record of batch) {
       const { key } = record
       const bytes = record.bytes ?? NO_BYTES

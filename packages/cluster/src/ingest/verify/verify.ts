@@ -12,8 +12,9 @@ export interface VerifyOptions {
   topic: string
   /** What this run appended to: offsets before and after it. */
   ranges: { partition: number; from: number; next: number }[]
-  /** What the producers sent, in order. */
+  /** What the producers sent, in order; and in which sequences of theirs it is, where that is not all of them. */
   chainsSent: Chain[]
+  sequencesOf?: (chain: Chain) => [number, number][]
   /** What the source holds. */
   contentSource: ContentCheck
   onProgress(records: number): void
@@ -42,7 +43,7 @@ export async function verify(options: VerifyOptions): Promise<string[]> {
   })
   aborted.catch(() => {})
   try {
-    const replies = await Promise.race([readAll(threads, tasks, options.chainsSent), aborted])
+    const replies = await Promise.race([readAll(threads, tasks, options), aborted])
     tell()
     await Promise.all(threads.map((thread) => thread.end()))
     return differences(options, replies)
@@ -58,16 +59,17 @@ type Range = VerifyOptions['ranges'][number]
 async function readAll(
   threads: Thread<VerifyRequest, VerifyReply>[],
   ranges: Range[],
-  chainsSent: Chain[],
+  { chainsSent, sequencesOf = () => [[0, Number.MAX_SAFE_INTEGER]] }: VerifyOptions,
 ): Promise<VerifyReply[]> {
-  const producerIds = [...new Set(chainsSent.map(({ producerId }) => producerId))]
   const waiting = [...ranges]
   const replies: VerifyReply[] = []
   await Promise.all(
     threads.map(async (thread) => {
       await thread.started()
       for (let range = waiting.shift(); range; range = waiting.shift()) {
-        replies.push(await thread.call({ ...range, producerIds }))
+        const chains = chainsSent.filter(({ partition }) => partition === range.partition)
+        const producers = chains.map((chain) => ({ producerId: chain.producerId, sequences: sequencesOf(chain) }))
+        replies.push(await thread.call({ ...range, producers }))
       }
     }),
   )
@@ -93,9 +95,9 @@ export function differences(
     const read = chainsRead.get(nameOf(sent))
     chainsRead.delete(nameOf(sent))
     const where = `partition ${sent.partition}, producer ${sent.producerId}`
-    if (read?.records !== sent.records) {
+    if ((read?.records ?? 0) !== sent.records) {
       found.push(`${where}: ${sent.records} records were sent, ${read?.records ?? 0} are in the log`)
-    } else if (read.chain !== sent.chain) {
+    } else if ((read?.chain ?? 0) !== sent.chain) {
       found.push(`${where}: the ${sent.records} records in the log are not those sent, or not in that order`)
     }
   }

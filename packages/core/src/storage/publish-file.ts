@@ -1,0 +1,31 @@
+import path from 'node:path'
+import type { FileSystem } from './file-system.js'
+
+const TEMPORARY_SUFFIX = '.tmp'
+
+/** Puts a small file in its place whole and durably: after a crash it holds either all of `bytes`, or what it held. */
+export function publishFile(fs: FileSystem, directory: string, name: string, bytes: Uint8Array): void {
+  const file = path.join(directory, name)
+  const temporary = file + TEMPORARY_SUFFIX
+  if (fs.exists(temporary)) fs.remove(temporary)
+  const handle = fs.open(temporary, 'create')
+  try {
+    handle.write(bytes, 0, bytes.length, 0)
+    handle.sync()
+  } finally {
+    handle.close()
+  }
+  fs.rename(temporary, file)
+  fs.syncDirectory(directory)
+}
+
+export function readWholeFile(fs: FileSystem, file: string): Uint8Array {
+  const handle = fs.open(file, 'read')
+  try {
+    const bytes = new Uint8Array(handle.size())
+    handle.read(bytes, 0, bytes.length, 0)
+    return bytes
+  } finally {
+    handle.close()
+  }
+}
