@@ -7,10 +7,22 @@ export {
   WalrusError,
   type WalrusErrorCode,
 } from '@walrus-log/core'
+export type { ConsumeFrom, CursorEvent, GroupPartitionStats, GroupStats } from './group/messages.js'
 export type { WriterEvent } from './actor/supervised-writer.js'
 export type { Batch, LogRecord } from './log/batch.js'
+export type { Consumer } from './log/consumer.js'
 export type { PartitionStats, TopicStats } from './log/log-client.js'
-export type { OpenOptions, ProducerOptions, ReadOptions, RecordOptions, TopicOptions } from './log/options.js'
+export type {
+  ConsumeLimits,
+  ConsumerOptions,
+  OpenOptions,
+  ProducerOptions,
+  ReadOptions,
+  RecordOptions,
+  SeekOptions,
+  TopicOptions,
+  WalrusEvent,
+} from './log/options.js'
 export type { Ack, Producer } from './log/producer.js'
 export type { LatencyStats, WalrusStats, WriterStats } from './log/stats.js'
 export type { Topic } from './log/topic.js'

@@ -13,6 +13,7 @@ export type WalrusErrorCode =
   | 'SEGMENT_POISONED'
   | 'DISK_FULL'
   | 'PRODUCER_FENCED'
+  | 'CONSUMER_FENCED'
   | 'WRITER_FAILED'
   | 'FORMAT_VERSION'
   | 'ASK_TIMEOUT'

@@ -35,6 +35,7 @@ import {
   writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
+import type { GroupCalls, GroupStats } from '../group/messages.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { type OnRefused, PartitionLane } from './partition-lane.js'
@@ -58,6 +59,8 @@ export interface TopicStats {
   records: number
   bytes: number
   partitions: PartitionStats[]
+  /** Consumer groups that have begun to read the topic. */
+  groups: GroupStats[]
 }
 
 export interface PartitionStats {
@@ -72,7 +75,7 @@ export interface PartitionStats {
 }
 
 /** Calls that the host answers, whichever thread they come from. */
-export interface ControlCalls {
+export interface ControlCalls extends GroupCalls {
   openTopic(name: string, request: TopicRequest): Promise<TopicPlace>
   topics(): Promise<TopicConfig[]>
   topicStats(name: string): Promise<TopicStats>
@@ -198,6 +201,10 @@ export class LogClient {
 /** First offset of a partition that exists. */
 export function readFirstOffset(memory: SharedMemory, slot: number): number {
   return Number(Atomics.load(memory.wide, (partitionAt(slot) + PARTITION_FIRST_OFFSET_AT) >>> 1))
+}
+
+export function unknownTopic(name: string): WalrusError {
+  return new WalrusError('UNKNOWN_TOPIC', `the topic ${JSON.stringify(name)} was deleted; create it again`)
 }
 
 export function closedError(): WalrusError {

@@ -1,16 +1,21 @@
 import path from 'node:path'
 import {
+  type CursorEntry,
+  CursorTable,
+  cursorCopies,
   type Durability,
   type FileSystem,
   loadIndex,
   type ReadPosition,
   Region,
+  readCursorLog,
   SegmentReader,
   segmentBases,
   segmentFileName,
   type TopicConfig,
   type TopicRequest,
   TopicStore,
+  trimCursorLog,
   type WasmMemory,
 } from '@walrus-log/core'
 import { encodeError } from '../message/error-codec.js'
@@ -50,11 +55,19 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'get'; name: string }
   | { call: 'list' }
   | { call: 'delete'; name: string }
+  | { call: 'read-cursors'; partitionDirectory: string; from: number | undefined; end: number }
+  | { call: 'trim-cursors'; partitionDirectory: string; before: number }
   | { call: 'size'; partitionDirectory: string; openBaseOffset: number; openBytes: number }
 )
 
 export type StoreReply =
-  | { ok: true; config?: TopicConfig; topics?: TopicConfig[]; size?: { bytes: number; segments: number } }
+  | {
+      ok: true
+      config?: TopicConfig
+      topics?: TopicConfig[]
+      size?: { bytes: number; segments: number }
+      cursors?: CursorEntry[]
+    }
   | { ok: false; error: EncodedError }
 
 /** Readers that a pool thread keeps open, by partition; the oldest goes first. */
@@ -137,6 +150,14 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         return { ok: true, topics: topics.list() }
       case 'delete':
         topics.delete(request.name, Date.now())
+        return { ok: true }
+      case 'read-cursors': {
+        const table = new CursorTable()
+        readCursorLog(fs, request.partitionDirectory, { from: request.from, end: request.end }, table)
+        return { ok: true, cursors: cursorCopies(table) }
+      }
+      case 'trim-cursors':
+        trimCursorLog(fs, request.partitionDirectory, request.before)
         return { ok: true }
       case 'size':
         return { ok: true, size: partitionSize(fs, request) }
