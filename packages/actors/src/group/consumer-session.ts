@@ -68,6 +68,7 @@ export class ConsumerSession<Value> {
   /** Joins the group. `consumer` is told when what it has was changed. */
   async enter(consumer: OpenConsumer): Promise<void> {
     const { client, groups, topic, group, from } = this.#options
+    await groups.ended()
     await groups.link()
     this.#writer = await groups.writer()
     const { name, createdMs } = topic.config

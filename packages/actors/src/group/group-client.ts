@@ -22,6 +22,8 @@ export class GroupClient {
   readonly life: number
   readonly #client: LogClient
   readonly #members = new Map<number, OpenConsumer>()
+  /** Consumers that end while nobody waits for it: who joins in this thread comes after them. */
+  readonly #ending = new Set<Promise<void>>()
   #port: MessagePort | undefined
   #linking: Promise<void> | undefined
   #writer: Promise<CursorWriter> | undefined
@@ -37,6 +39,16 @@ export class GroupClient {
   link(): Promise<void> {
     this.#linking ??= this.#link()
     return this.#linking
+  }
+
+  /** `end` goes on while nobody waits for it. */
+  track(end: Promise<void>): void {
+    this.#ending.add(end)
+    void end.finally(() => this.#ending.delete(end))
+  }
+
+  async ended(): Promise<void> {
+    await Promise.all(this.#ending)
   }
 
   /** Notices of `member` go to `consumer`. */
@@ -59,6 +71,7 @@ export class GroupClient {
 
   async close(): Promise<void> {
     if (this.#isClosed) return
+    await this.ended()
     await Promise.allSettled([...this.consumers].map((consumer) => consumer.end()))
     this.#isClosed = true
     await this.#linking?.catch(() => {})

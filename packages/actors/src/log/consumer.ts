@@ -153,7 +153,12 @@ export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>
   [Symbol.asyncDispose](): Promise<void> {
     if (this.#leaving === undefined) return this.close()
     this.#leaving = undefined
-    return whenLeft(undefined, (isByThrow) => void (isByThrow ? this.end() : this.close()).catch(() => {}))
+    let tell: (isByThrow: boolean) => void = () => {}
+    const told = new Promise<boolean>((resolve) => {
+      tell = resolve
+    })
+    this.#groups.track(told.then((isByThrow) => (isByThrow ? this.end() : this.close())).catch(() => {}))
+    return whenLeft(undefined, tell)
   }
 
   /** Waits for more where there is none, unless `follow` is false. */

@@ -374,7 +374,9 @@ describe('the cursor log', () => {
     const walrus = await openLog(directory)
     const topic = await filled(walrus, 0)
     for (let index = 0; index < 9; index++) await append(topic, index, 1)
-    await topic.consumer('g').read()
+    const consumer = topic.consumer('g')
+    await consumer.read()
+    await consumer.commit()
     await walrus.close()
     await shorten(directory, 4)
     const events: WalrusEvent[] = []
