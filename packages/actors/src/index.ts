@@ -7,8 +7,8 @@ export {
   WalrusError,
   type WalrusErrorCode,
 } from '@walrus-log/core'
-export type { ConsumeFrom, CursorEvent, GroupPartitionStats, GroupStats } from './group/messages.js'
 export type { WriterEvent } from './actor/supervised-writer.js'
+export type { ConsumeFrom, CursorEvent, GroupPartitionStats, GroupStats } from './group/messages.js'
 export type { Batch, LogRecord } from './log/batch.js'
 export type { Consumer } from './log/consumer.js'
 export type { PartitionStats, TopicStats } from './log/log-client.js'

@@ -1,7 +1,7 @@
 import { type CursorMove, placeCursor, WalrusError } from '@walrus-log/core'
 import { type LogClient, readFirstOffset, type TopicPlace } from '../log/log-client.js'
 import { highWatermark } from '../log/reader.js'
-import { GroupAssignment, type Grant } from './assignment.js'
+import { type Grant, GroupAssignment } from './assignment.js'
 import type { CursorLog } from './cursor-log.js'
 import type { ConsumeFrom, GroupStats, JoinRequest, Release, Share } from './messages.js'
 

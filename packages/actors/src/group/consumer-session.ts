@@ -105,7 +105,8 @@ export class ConsumerSession<Value> {
     }
     if (releases.length > 0) {
       if (this.#options.checkpoint !== 'manual') await this.commitHandled()
-      for (const { partition } of releases) this.#drop(this.#partitions.find((has) => has.place.partition === partition)!)
+      for (const { partition } of releases)
+        this.#drop(this.#partitions.find((has) => has.place.partition === partition)!)
       await control.releasePartitions(this.#membership, releases)
     }
     for (const { partition, generation, offset, isRevoked } of shares) {
@@ -360,7 +361,13 @@ export class ConsumerSession<Value> {
   #read(place: PartitionPlace, offset: number): PartitionReader<Value> {
     const { client, topic, fs, fileSystem } = this.#options
     const offsetEnd = Number.POSITIVE_INFINITY
-    return new PartitionReader<Value>(client, place, CODECS[topic.config.codec], { offset }, { fs, fileSystem, offsetEnd })
+    return new PartitionReader<Value>(
+      client,
+      place,
+      CODECS[topic.config.codec],
+      { offset },
+      { fs, fileSystem, offsetEnd },
+    )
   }
 
   #drop(partition: AssignedPartition<Value>): void {

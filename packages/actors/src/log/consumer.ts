@@ -275,7 +275,9 @@ export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>
   #isReadable(): boolean {
     if (this.#client.isClosed) return false
     // All partitions of a topic that is being deleted are marked at once.
-    return Atomics.load(this.#client.memory.words, partitionAt(this.#topic.partitions[0].slot) + PARTITION_DELETED_AT) === 0
+    return (
+      Atomics.load(this.#client.memory.words, partitionAt(this.#topic.partitions[0].slot) + PARTITION_DELETED_AT) === 0
+    )
   }
 
   #requireReadable(): void {

@@ -157,9 +157,7 @@ export class Host implements ControlCalls, GroupHost {
   }
 
   async readCursors(directory: string, from: number | undefined, end: number): Promise<CursorEntry[]> {
-    return (
-      (await this.#pool.store({ call: 'read-cursors', partitionDirectory: directory, from, end })).cursors ?? []
-    )
+    return (await this.#pool.store({ call: 'read-cursors', partitionDirectory: directory, from, end })).cursors ?? []
   }
 
   async trimCursors(directory: string, before: number): Promise<void> {

@@ -84,9 +84,7 @@ export type FilledReadOptions = z.output<typeof readOptions>
 
 const consumerOptions = z.strictObject({
   /** When a cursor is made durable: before the next record is handed out, every so many, or by `commit`. */
-  checkpoint: z
-    .union([z.enum(['each', 'manual']), z.strictObject({ every: z.number().int().min(1) })])
-    .default('each'),
+  checkpoint: z.union([z.enum(['each', 'manual']), z.strictObject({ every: z.number().int().min(1) })]).default('each'),
   /** Where the group begins in partitions that it has no cursor in. */
   from: position.default('start'),
   /** `for await` waits for what is appended later; else it ends when all is read. */
@@ -133,8 +131,7 @@ export const checkTopicOptions = (options: TopicOptions): TopicRequest => check(
 export const checkProducerOptions = (options: ProducerOptions): ProducerOptions => check(producerOptions, options)
 export const checkReadOptions = (options: ReadOptions): FilledReadOptions => check(readOptions, options)
 
-export const checkConsumerOptions = (options: ConsumerOptions): FilledConsumerOptions =>
-  check(consumerOptions, options)
+export const checkConsumerOptions = (options: ConsumerOptions): FilledConsumerOptions => check(consumerOptions, options)
 export const checkConsumeLimits = (limits: ConsumeLimits): ConsumeLimits => check(consumeLimits, limits)
 
 export function checkSeek(

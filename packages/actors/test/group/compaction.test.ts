@@ -11,7 +11,10 @@ test('tens of thousands of commits leave a small log, in which every group finds
   const walrus = await openLog(directory)
   const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: 1 })
   const producer = topic.producer()
-  await sendAll(producer, Array.from({ length: RECORDS }, (_none, index) => String(index)))
+  await sendAll(
+    producer,
+    Array.from({ length: RECORDS }, (_none, index) => String(index)),
+  )
   await producer.flush()
   const cursors = path.join(directory, 'default', '__cursors', '0')
   const sizes: number[] = []

@@ -33,19 +33,18 @@ async function take(records: AsyncIterator<{ value: string }>, count: number): P
 }
 
 describe('a consumer', () => {
-  test.each<ConsumerOptions['checkpoint']>([
-    'each',
-    { every: 3 },
-    'manual',
-  ])('with checkpoint %j hands out what is there in order, and goes on with what comes', async (checkpoint) => {
-    const topic = await filled(await openLog(), 5)
-    const consumer = topic.consumer('g', { checkpoint })
-    const records = consumer[Symbol.asyncIterator]()
-    expect(await take(records, 5)).toEqual(range(0, 5))
-    const next = take(records, 2)
-    await append(topic, 5, 2)
-    expect(await next).toEqual(range(5, 7))
-  })
+  test.each<ConsumerOptions['checkpoint']>(['each', { every: 3 }, 'manual'])(
+    'with checkpoint %j hands out what is there in order, and goes on with what comes',
+    async (checkpoint) => {
+      const topic = await filled(await openLog(), 5)
+      const consumer = topic.consumer('g', { checkpoint })
+      const records = consumer[Symbol.asyncIterator]()
+      expect(await take(records, 5)).toEqual(range(0, 5))
+      const next = take(records, 2)
+      await append(topic, 5, 2)
+      expect(await next).toEqual(range(5, 7))
+    },
+  )
 
   test('goes on where the group is after the log was closed and opened', async () => {
     const directory = temporaryDirectory()
@@ -101,7 +100,9 @@ describe('a consumer', () => {
     const consumer = topic.consumer('g')
     const records = await consumer.read(100)
     await consumer.read()
-    expect(records.map((record) => (record.value as Uint8Array)[39_999])).toEqual(Array.from({ length: 100 }, (_, at) => at))
+    expect(records.map((record) => (record.value as Uint8Array)[39_999])).toEqual(
+      Array.from({ length: 100 }, (_, at) => at),
+    )
   })
 
   test('reads by bytes, and at least one record however large', async () => {
@@ -218,7 +219,11 @@ describe('a consumer', () => {
 })
 
 describe('leaving a loop', () => {
-  async function handle(consumer: Consumer<string>, until: string, how: 'break' | 'throw' | 'return'): Promise<string[]> {
+  async function handle(
+    consumer: Consumer<string>,
+    until: string,
+    how: 'break' | 'throw' | 'return',
+  ): Promise<string[]> {
     const values: string[] = []
     for await (const { value } of consumer) {
       values.push(value)

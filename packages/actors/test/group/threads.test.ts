@@ -62,40 +62,43 @@ describe('consumers of one group in several threads', () => {
     [{ every: 20 }, 20],
   ] as const
 
-  test.each(cases)('share the partitions as they join, leave and are killed under load, with checkpoint %j', async (checkpoint, repeatsMax) => {
-    const random = randomOf(`consumers ${JSON.stringify(checkpoint)}`)
-    const walrus = await openLog()
-    const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: PARTITIONS, segmentBytes: 64 << 10 })
-    const count = 2000
-    const appending = append(topic, 0, count)
-    const all: ConsumerThread[] = []
-    let alive: ConsumerThread[] = []
-    const start = async (): Promise<void> => {
-      const consumer = new ConsumerThread(walrus, checkpoint)
-      all.push(consumer)
-      alive.push(consumer)
-      await consumer.joined()
-    }
-    await start()
-    for (let change = 0; change < 10; change++) {
-      const kind = random()
-      if (alive.length < 2 || (kind < 0.4 && alive.length < 4)) {
-        await start()
-        continue
+  test.each(cases)(
+    'share the partitions as they join, leave and are killed under load, with checkpoint %j',
+    async (checkpoint, repeatsMax) => {
+      const random = randomOf(`consumers ${JSON.stringify(checkpoint)}`)
+      const walrus = await openLog()
+      const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: PARTITIONS, segmentBytes: 64 << 10 })
+      const count = 2000
+      const appending = append(topic, 0, count)
+      const all: ConsumerThread[] = []
+      let alive: ConsumerThread[] = []
+      const start = async (): Promise<void> => {
+        const consumer = new ConsumerThread(walrus, checkpoint)
+        all.push(consumer)
+        alive.push(consumer)
+        await consumer.joined()
       }
-      const [leaver] = alive.splice(Math.floor(random() * alive.length), 1)
-      if (kind < 0.75) await leaver.kill()
-      else await leaver.close()
-    }
-    await appending
-    if (alive.length === 0) await start()
-    await allHanded(all, count)
-    await Promise.all(alive.map((consumer) => consumer.close()))
-    alive = []
-    expectPromises(all, repeatsMax)
-    const { groups } = await topic.stats()
-    expect(groups).toMatchObject([{ group: 'g', members: 0, lag: 0 }])
-  })
+      await start()
+      for (let change = 0; change < 10; change++) {
+        const kind = random()
+        if (alive.length < 2 || (kind < 0.4 && alive.length < 4)) {
+          await start()
+          continue
+        }
+        const [leaver] = alive.splice(Math.floor(random() * alive.length), 1)
+        if (kind < 0.75) await leaver.kill()
+        else await leaver.close()
+      }
+      await appending
+      if (alive.length === 0) await start()
+      await allHanded(all, count)
+      await Promise.all(alive.map((consumer) => consumer.close()))
+      alive = []
+      expectPromises(all, repeatsMax)
+      const { groups } = await topic.stats()
+      expect(groups).toMatchObject([{ group: 'g', members: 0, lag: 0 }])
+    },
+  )
 
   test.each(['throw', 'exit'] as const)('lose nothing to a thread that ends by %s', async (end) => {
     const walrus = await openLog()

@@ -40,7 +40,8 @@ export function readCursorLog(
     while (at.offset < range.end) {
       const filled = reader.fill(at, region, range.end, true)
       if (filled.bytesNeeded !== undefined) region = Region.allocate(filled.bytesNeeded)
-      for (let batch = 0; batch < filled.bytes; batch += batchLength(region, batch)) takeBatch(region, batch, from, table)
+      for (let batch = 0; batch < filled.bytes; batch += batchLength(region, batch))
+        takeBatch(region, batch, from, table)
       at = filled.next
     }
   } finally {
@@ -56,13 +57,13 @@ function takeBatch(region: Region, batch: number, from: number, table: CursorTab
   for (let index = 0; index < batchRecordCount(region, batch); index++) {
     const offset = baseOffset + index
     const isWhole = readRecord(region, at, end, parts)
-    const value = isWhole && parts.valueLength >= 0 ? valueOf(region, parts.valueAt, parts.valueLength) : null
+    const value = isWhole && parts.valueLength >= 0 ? bytesOf(region, parts.valueAt, parts.valueLength) : null
     if (offset >= from) table.maybeTake(decodeCursor(value, offset))
     at = parts.next
   }
 }
 
-function valueOf(region: Region, at: number, length: number): Uint8Array {
+function bytesOf(region: Region, at: number, length: number): Uint8Array {
   return region.u8.subarray(at, at + length)
 }
 

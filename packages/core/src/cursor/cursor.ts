@@ -1,6 +1,6 @@
 import { WalrusError } from '../errors.js'
 import { copyBytes } from '../format/record.js'
-import { readU64, Region, writeU64 } from '../format/region.js'
+import { Region, readU64, writeU64 } from '../format/region.js'
 
 /** Whose cursor it is: a group's in one partition of a topic. A topic made again under the same name is another one. */
 export interface CursorKey {

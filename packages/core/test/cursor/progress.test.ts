@@ -128,17 +128,15 @@ class Story {
 }
 
 describe('a consumer’s progress', () => {
-  it.each<Checkpoint>([
-    'each',
-    { every: 1 },
-    { every: 7 },
-    'manual',
-  ])('keeps its promise whenever it dies (%j)', (checkpoint) => {
-    check(fc.array(action, { maxLength: 60 }), (actions) => {
-      const story = new Story(checkpoint)
-      for (const next of actions) story.run(next)
-    })
-  })
+  it.each<Checkpoint>(['each', { every: 1 }, { every: 7 }, 'manual'])(
+    'keeps its promise whenever it dies (%j)',
+    (checkpoint) => {
+      check(fc.array(action, { maxLength: 60 }), (actions) => {
+        const story = new Story(checkpoint)
+        for (const next of actions) story.run(next)
+      })
+    },
+  )
 
   it('begins a commit in good time with { every }, so that handing out need not wait', () => {
     const progress = new ConsumerProgress({ every: 10 })
