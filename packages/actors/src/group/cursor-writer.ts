@@ -1,6 +1,6 @@
 import { type CursorEntry, encodeCursor } from '@walrus-log/core'
 import type { LogClient } from '../log/log-client.js'
-import { Producer } from '../log/producer.js'
+import { type Ack, Producer } from '../log/producer.js'
 import type { CursorLogPlace } from './messages.js'
 
 /** A batch of cursors is at most this many, so that it fits any lane. */
@@ -26,9 +26,9 @@ export class CursorWriter {
 
   /** Resolves when the cursors are on the disk; up to `CURSORS_MAX` are so all at once or not at all. */
   async write(cursors: readonly Omit<CursorEntry, 'version'>[]): Promise<void> {
-    if (cursors.length === 1) return this.#written(await this.#producer.append(encodeCursor(cursors[0])))
     for (let from = 0; from < cursors.length; from += CURSORS_MAX) {
-      await this.#append(cursors.slice(from, from + CURSORS_MAX).map((cursor) => encodeCursor(cursor)))
+      const ack = await this.#append(cursors.slice(from, from + CURSORS_MAX).map((cursor) => encodeCursor(cursor)))
+      this.#written(ack)
     }
   }
 
@@ -36,17 +36,23 @@ export class CursorWriter {
   async copy(entries: readonly CursorEntry[]): Promise<void> {
     for (let from = 0; from < entries.length; from += CURSORS_MAX) {
       const copies = entries.slice(from, from + CURSORS_MAX).map((entry) => encodeCursor(entry, entry.version))
-      await this.#producer.appendBatch(copies)
+      await this.#append(copies)
     }
   }
 
-  async #append(values: Uint8Array[]): Promise<void> {
-    const acks = await this.#producer.appendBatch(values)
-    this.#written(acks[acks.length - 1])
+  async #append(values: Uint8Array[]): Promise<Ack> {
+    try {
+      if (values.length === 1) return await this.#producer.append(values[0])
+      return (await this.#producer.appendBatch(values))[values.length - 1]
+    } catch (error) {
+      // Who waits for the commit is told; the log's end has nothing to add.
+      await this.#producer.flush().catch(() => {})
+      throw error
+    }
   }
 
   /** Whoever's commit makes the log too long says so; nobody has to watch it. */
-  #written({ offset }: { offset: number }): void {
+  #written({ offset }: Ack): void {
     if (offset < this.#compactAt) return
     this.#compactAt = Number.POSITIVE_INFINITY
     this.#client.control.compactCursors().then(
