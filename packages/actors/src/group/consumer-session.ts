@@ -91,8 +91,17 @@ export class ConsumerSession<Value> {
   async maybeRebalance(): Promise<void> {
     if (!this.#isNoticed || this.#membership === undefined) return
     this.#isNoticed = false
+    try {
+      await this.#rebalance(this.#membership)
+    } catch (error) {
+      this.#isNoticed = true
+      throw error
+    }
+  }
+
+  async #rebalance(membership: Membership): Promise<void> {
     const { control } = this.#options.client
-    const shares = await control.groupShare(this.#membership)
+    const shares = await control.groupShare(membership)
     const shareOf = new Map(shares.map((share) => [share.partition, share]))
     const releases: Release[] = []
     for (const partition of [...this.#partitions]) {
@@ -107,7 +116,7 @@ export class ConsumerSession<Value> {
       if (this.#options.checkpoint !== 'manual') await this.commitHandled()
       for (const { partition } of releases)
         this.#drop(this.#partitions.find((has) => has.place.partition === partition)!)
-      await control.releasePartitions(this.#membership, releases)
+      await control.releasePartitions(membership, releases)
     }
     for (const { partition, generation, offset, isRevoked } of shares) {
       if (isRevoked || this.#partitions.some((has) => has.place.partition === partition)) continue

@@ -52,6 +52,8 @@ export class GroupService implements GroupCalls {
   readonly #groups = new Map<string, ConsumerGroup>()
   readonly #links = new Map<number, Link>()
   #log: CursorLog | undefined
+  /** There is no cursor log, and nobody but this makes one. */
+  #isAbsent = false
   #members = 0
   #isClosed = false
 
@@ -231,8 +233,9 @@ export class GroupService implements GroupCalls {
 
   /** Called while nothing else changes what is open. */
   async #load(isWanted: boolean): Promise<CursorLog | undefined> {
-    if (this.#log !== undefined) return this.#log
+    if (this.#log !== undefined || (this.#isAbsent && !isWanted)) return this.#log
     const place = await this.#host.openCursorTopic(isWanted)
+    this.#isAbsent = place === undefined
     if (place === undefined) return undefined
     const log = new CursorLog(this.#client, this.#host, place)
     await log.catchUp()

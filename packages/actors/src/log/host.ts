@@ -128,8 +128,19 @@ export class Host implements ControlCalls, GroupHost {
     const place = this.#openPartitions(config as TopicConfig)
     this.#topics.set(name, { place })
     place.catch(() => this.#topics.delete(name))
-    if (name !== CURSOR_TOPIC) await this.groups.topicOpened(await place)
+    if (name !== CURSOR_TOPIC) await this.#placeCursors(await place)
     return place
+  }
+
+  /** Cursors are never past the data; a topic in which they may be is not opened. */
+  async #placeCursors(place: TopicPlace): Promise<void> {
+    try {
+      await this.groups.topicOpened(place)
+    } catch (error) {
+      this.#topics.delete(place.config.name)
+      for (const { writer, slot } of place.partitions) await this.#writers[writer].close(slot)
+      throw error
+    }
   }
 
   async topics(): Promise<TopicConfig[]> {

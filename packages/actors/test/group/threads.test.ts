@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { ConsumerOptions, Topic, Walrus } from '#actors/index.js'
-import { openLog, randomOf, TestThread } from '../log/fixture.js'
+import { type ConsumerOptions, type Topic, Walrus } from '#actors/index.js'
+import { errorOf, openLog, randomOf, TestThread } from '../log/fixture.js'
 
 const PARTITIONS = 4
 
@@ -149,6 +149,25 @@ describe('consumers of one group in several threads', () => {
     expect([...mine.map(({ value }) => Number(value)), ...third.handed].sort((left, right) => left - right)).toEqual(
       Array.from({ length: 80 }, (_none, index) => index),
     )
+  })
+
+  test('share with consumers of the same thread that attached to the log', async () => {
+    const walrus = await openLog()
+    const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: PARTITIONS })
+    await append(topic, 0, 80)
+    const first = topic.consumer('g')
+    expect(await first.lag()).toBe(80)
+    const attached = await Walrus.attach(walrus.handle())
+    const second = (await attached.topic<string>('t')).consumer('g')
+    while ((await second.lag()) < 40) await new Promise((resolve) => setImmediate(resolve))
+    expect(await second.read()).toHaveLength(40)
+    await second.commit()
+    await attached.close()
+    expect(await errorOf(second.read())).toMatchObject({ code: 'CLOSED' })
+    const rest: unknown[] = []
+    for await (const { value } of first) if (rest.push(value) === 40) break
+    await first.close()
+    expect((await topic.stats()).groups).toMatchObject([{ lag: 0 }])
   })
 
   test('tell who commits too late that the partition is another’s', async () => {
