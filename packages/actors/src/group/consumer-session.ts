@@ -5,8 +5,8 @@ import { type LogClient, type PartitionPlace, readFirstOffset, type TopicPlace }
 import { PartitionReader } from '../log/partition-reader.js'
 import { highWatermark } from '../log/reader.js'
 import { AssignedPartition } from './assigned-partition.js'
+import { Committer } from './committer.js'
 import { fenced, requireOffset } from './consumer-group.js'
-import type { CursorWriter } from './cursor-writer.js'
 import type { GroupClient, OpenConsumer } from './group-client.js'
 import type { ConsumeFrom, CursorEvent, Membership, Release } from './messages.js'
 import { offsetOfTime } from './offset-of-time.js'
@@ -41,8 +41,7 @@ export class ConsumerSession<Value> {
   /** By number. */
   readonly #partitions: AssignedPartition<Value>[] = []
   #membership: Membership | undefined
-  #writer: CursorWriter | undefined
-  #commit: Promise<void> | undefined
+  #committer: Committer | undefined
   #isNoticed = false
   #turn = 0
   /** Moves whenever partitions come or go. */
@@ -70,8 +69,8 @@ export class ConsumerSession<Value> {
     const { client, groups, topic, group, from } = this.#options
     await groups.ended()
     await groups.link()
-    this.#writer = await groups.writer()
     const { name, createdMs } = topic.config
+    this.#committer = new Committer(this.progress, await groups.writer(), { group, topic: name, createdMs })
     const member = await client.control.joinGroup({
       client: client.client,
       life: groups.life,
@@ -133,7 +132,7 @@ export class ConsumerSession<Value> {
     this.progress.handle()
     await this.maybeRebalance()
     if (this.progress.isCommitDue) this.beginCommit()
-    while (this.progress.mayHandOut === 0) await this.#nextCommit()
+    while (this.progress.mayHandOut === 0) await this.#committer!.next()
   }
 
   /** The same where nothing has to be waited for; false, and nothing done, where something has. */
@@ -229,33 +228,12 @@ export class ConsumerSession<Value> {
 
   /** Begins to make durable what is handled, unless that is being done. */
   beginCommit(): void {
-    if (this.#commit !== undefined) return
-    const commit = this.progress.maybeBegin()
-    if (commit === undefined) return
-    const { group, topic } = this.#options
-    const { name, createdMs } = topic.config
-    this.#commit = this.#writer!.write(
-      commit.cursors.map((cursor) => ({ ...cursor, group, topic: name, createdMs })),
-    ).then(
-      () => {
-        this.#commit = undefined
-        this.progress.end(commit)
-      },
-      (error) => {
-        this.#commit = undefined
-        this.progress.fail()
-        throw error
-      },
-    )
-    // Who has to wait for it meets the error; who does not commits the same with the next one.
-    this.#commit.catch(() => {})
+    this.#committer?.begin()
   }
 
   /** Resolves when all that is handled is durable. */
   async commitHandled(): Promise<void> {
-    await this.#commit?.catch(() => {})
-    this.beginCommit()
-    await this.#commit
+    await this.#committer?.all()
   }
 
   /** The same for all that was handed out. Throws `CONSUMER_FENCED` where some of it is another member's by now. */
@@ -280,11 +258,6 @@ export class ConsumerSession<Value> {
         if (isOrderly) await this.#options.client.control.leaveGroup(membership)
       }
     }
-  }
-
-  async #nextCommit(): Promise<void> {
-    this.beginCommit()
-    await this.#commit
   }
 
   #handOut(partition: AssignedPartition<Value>, record: LogRecord<Value>): void {
