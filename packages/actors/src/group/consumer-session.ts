@@ -43,6 +43,8 @@ export class ConsumerSession<Value> {
   #membership: Membership | undefined
   #committer: Committer | undefined
   #isNoticed = false
+  /** Something is left to be taken over or given up, which is tried when more is asked for. */
+  #isOwing = false
   #turn = 0
   /** Moves whenever partitions come or go. */
   generation = 0
@@ -88,14 +90,11 @@ export class ConsumerSession<Value> {
 
   /** Takes over what the host changed. What has records in hand stays until these are handled. */
   async maybeRebalance(): Promise<void> {
-    if (!this.#isNoticed || this.#membership === undefined) return
+    const isWanted = this.#isNoticed || this.#isOwing
     this.#isNoticed = false
-    try {
-      await this.#rebalance(this.#membership)
-    } catch (error) {
-      this.#isNoticed = true
-      throw error
-    }
+    if (this.#membership === undefined || !isWanted) return
+    this.#isOwing = true
+    await this.#rebalance(this.#membership)
   }
 
   async #rebalance(membership: Membership): Promise<void> {
@@ -103,28 +102,33 @@ export class ConsumerSession<Value> {
     const shares = await control.groupShare(membership)
     const shareOf = new Map(shares.map((share) => [share.partition, share]))
     const releases: Release[] = []
+    let isOwing = false
     for (const partition of [...this.#partitions]) {
       const number = partition.place.partition
       const share = shareOf.get(number)
       if (share?.generation !== partition.generation) this.#drop(partition)
       else if (!share.isRevoked) continue
-      else if (this.progress.isInHand(number)) this.#isNoticed = true
+      else if (this.progress.isInHand(number)) isOwing = true
       else releases.push({ partition: number, generation: partition.generation })
+    }
+    for (const { partition, generation, isRevoked } of shares) {
+      // Given and taken away again before this looked.
+      if (isRevoked && !this.#has(partition)) releases.push({ partition, generation })
     }
     if (releases.length > 0) {
       if (this.#options.checkpoint !== 'manual') await this.commitHandled()
-      for (const { partition } of releases)
-        this.#drop(this.#partitions.find((has) => has.place.partition === partition)!)
+      for (const { partition } of releases) if (this.#has(partition)) this.#drop(this.#has(partition)!)
       await control.releasePartitions(membership, releases)
     }
     for (const { partition, generation, offset, isRevoked } of shares) {
-      if (isRevoked || this.#partitions.some((has) => has.place.partition === partition)) continue
+      if (isRevoked || this.#has(partition)) continue
       const place = this.#options.topic.partitions[partition]
       this.#partitions.push(new AssignedPartition(place, generation, offset, (at) => this.#read(place, at)))
       this.progress.assign(partition, generation, offset)
       this.generation++
     }
     this.#partitions.sort((left, right) => left.place.partition - right.place.partition)
+    this.#isOwing = isOwing
   }
 
   /** More is asked for: what was handed out is handled. Resolves when the next record may be handed out. */
@@ -137,7 +141,7 @@ export class ConsumerSession<Value> {
 
   /** The same where nothing has to be waited for; false, and nothing done, where something has. */
   trySettle(): boolean {
-    if (this.#isNoticed || this.#options.checkpoint === 'each') return false
+    if (this.#isNoticed || this.#isOwing || this.#options.checkpoint === 'each') return false
     this.progress.handle()
     if (this.progress.isCommitDue) this.beginCommit()
     return this.progress.mayHandOut > 0
@@ -222,7 +226,7 @@ export class ConsumerSession<Value> {
   /** What is in hand is not handled: it will be handed out again. */
   putBack(): void {
     for (const number of this.progress.putBack()) {
-      this.#partitions.find(({ place }) => place.partition === number)?.seek(this.progress.next(number))
+      this.#has(number)?.seek(this.progress.next(number))
     }
   }
 
@@ -258,6 +262,10 @@ export class ConsumerSession<Value> {
         if (isOrderly) await this.#options.client.control.leaveGroup(membership)
       }
     }
+  }
+
+  #has(number: number): AssignedPartition<Value> | undefined {
+    return this.#partitions.find(({ place }) => place.partition === number)
   }
 
   #handOut(partition: AssignedPartition<Value>, record: LogRecord<Value>): void {

@@ -237,7 +237,7 @@ export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>
     this.#exclusive(async () => {
       this.#requireUsable()
       // What is in hand may still be handled; the next call finds the signal aborted.
-      if (!this.#session.progress.isInHand()) this.#requireNotAborted()
+      if (this.#isAborted) this.#requireNotAborted()
       await this.#session.maybeRebalance()
     }).catch(() => {})
   }
@@ -269,7 +269,14 @@ export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>
       return await result
     } finally {
       this.#busy--
+      // What came while this call had its turn.
+      if (this.#busy === 0 && (this.#session.isNoticed || this.#isAborted)) this.#stir()
     }
+  }
+
+  /** It is to end, and nothing is in hand that might still be handled. */
+  get #isAborted(): boolean {
+    return this.#options.signal?.aborted === true && !this.#session.progress.isInHand()
   }
 
   #isReadable(): boolean {

@@ -151,6 +151,22 @@ describe('consumers of one group in several threads', () => {
     )
   })
 
+  test('come and go at the same moment, and each partition is somebody’s in the end', async () => {
+    const walrus = await openLog()
+    const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: PARTITIONS })
+    const threads = Array.from({ length: 3 }, () => new ConsumerThread(walrus, 'each'))
+    for (let round = 0; round < 20; round++) {
+      const consumers = Array.from({ length: 5 }, () => topic.consumer('g', { checkpoint: { every: 2 } }))
+      await append(topic, round * 8, 8)
+      await Promise.all(consumers.map((consumer, index) => (index % 2 === 0 ? consumer.close() : consumer.lag())))
+      await Promise.all(consumers.map((consumer) => consumer.close()))
+    }
+    await allHanded(threads, 160)
+    await Promise.all(threads.map((consumer) => consumer.close()))
+    expectPromises(threads, 0)
+    expect((await topic.stats()).groups).toMatchObject([{ members: 0, lag: 0 }])
+  })
+
   test('share with consumers of the same thread that attached to the log', async () => {
     const walrus = await openLog()
     const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: PARTITIONS })

@@ -181,8 +181,8 @@ describe('the specification', () => {
       expect(sizes[sizes.length - 1], `table ${sizes.length}`).toBe(Number(field))
       sizes[sizes.length - 1] += Number(bytes)
     }
-    // Segment header, batch header, record header, index header, index entry.
-    expect(sizes).toEqual([64, 96, 16, 96, 24])
+    // Segment header, batch header, record header, index header, index entry, a cursor before its text.
+    expect(sizes).toEqual([64, 96, 16, 96, 24, 32])
   })
 
   it('shows the golden segment as it is', () => {
