@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type TopicConfig, type TopicRequest, WalrusError } from '@walrus-log/core'
+import type { GroupCalls, GroupStats } from '../group/messages.js'
 import { EventedDoorbell } from '../lane/doorbell.js'
 import {
   ACK_NUMBERS,
@@ -35,7 +36,6 @@ import {
   writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
-import type { GroupCalls, GroupStats } from '../group/messages.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { type OnRefused, PartitionLane } from './partition-lane.js'
