@@ -9,6 +9,8 @@ export class AssignedPartition<Value> {
   readonly #open: (offset: number) => PartitionReader<Value>
   #reader: PartitionReader<Value>
   #batch: Batch<Value> | undefined
+  /** Batches behind it that somebody looked at, in memory of their own. */
+  #ahead: Batch<Value>[] = []
   /** The batch is in memory of its own. */
   #isOwned = false
   #records: Iterator<LogRecord<Value>, undefined> | undefined
@@ -34,7 +36,7 @@ export class AssignedPartition<Value> {
   }
 
   get hasMore(): boolean {
-    return this.#record !== undefined || this.#reader.hasMore
+    return this.#record !== undefined || this.#ahead.length > 0 || this.#reader.hasMore
   }
 
   /** The next record if it is in memory; a view, valid until the next `fill`. */
@@ -54,6 +56,25 @@ export class AssignedPartition<Value> {
     // Once a batch, however many calls it is handed out with.
     this.#use(this.#batch!.copy(record.offset), true)
     return this.current()
+  }
+
+  /**
+   * The batch with the next record (0), or one behind it (1, 2 …), if it is in memory: in memory of its own, so that more
+   * can be brought into memory while it is looked at. The first may begin before the next record.
+   */
+  batchAt(place: number): Batch<Value> | undefined {
+    if (this.currentOwned() === undefined || place === 0) return this.#record && this.#batch
+    while (this.#ahead.length < place) {
+      const batch = this.#reader.take()
+      if (batch === undefined) return undefined
+      this.#ahead.push(batch.copy(batch.baseOffset))
+    }
+    return this.#ahead[place - 1]
+  }
+
+  /** Whether there is something behind all batches that are in memory. */
+  get hasUnread(): boolean {
+    return this.#reader.hasMore
   }
 
   /** Goes on behind the current record. */
@@ -79,12 +100,14 @@ export class AssignedPartition<Value> {
     this.#records = undefined
     this.#record = undefined
     this.#batch = undefined
+    this.#ahead = []
   }
 
   #takeBatch(): boolean {
-    const batch = this.#reader.take()
+    const ahead = this.#ahead.shift()
+    const batch = ahead ?? this.#reader.take()
     if (batch === undefined) return false
-    this.#use(batch, false)
+    this.#use(batch, ahead !== undefined)
     return true
   }
 

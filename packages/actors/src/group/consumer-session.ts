@@ -192,16 +192,29 @@ export class ConsumerSession<Value> {
     const count = this.#partitions.length
     const left = { ...wanted }
     for (let step = 0; step < count; step++) {
-      const { place, generation } = this.#partitions[(this.#turn + step) % count]
-      const at = this.progress.next(place.partition)
-      const look = new AssignedPartition<Value>(place, generation, at, (offset) => this.#read(place, offset))
-      try {
-        if (await this.#gather(look, left, records, () => look.advance())) break
-      } finally {
-        look.close()
-      }
+      if (await this.#look(this.#partitions[(this.#turn + step) % count], left, records)) break
     }
     return records
+  }
+
+  /** Adds the next records of a partition without taking them, until `left` is used up; returns whether it is. */
+  async #look(partition: AssignedPartition<Value>, left: Wanted, records: LogRecord<Value>[]): Promise<boolean> {
+    for (let place = 0; left.records > 0; ) {
+      const batch = partition.batchAt(place)
+      if (batch === undefined) {
+        if (!partition.hasUnread) return false
+        await this.#fill(partition)
+        continue
+      }
+      const next = this.progress.next(partition.place.partition)
+      for (const record of batch) {
+        if (record.offset < next) continue
+        if (!isWithin(left, record, records.length)) return true
+        records.push(record)
+      }
+      place++
+    }
+    return true
   }
 
   /** Goes on elsewhere in the partitions that this consumer has. Throws `OFFSET_OUT_OF_RANGE` before anything moves. */
@@ -283,11 +296,9 @@ export class ConsumerSession<Value> {
     while (left.records > 0) {
       const record = await this.#find(partition, () => partition.currentOwned())
       if (record === undefined) return false
-      left.bytes -= (record.bytes?.length ?? 0) + (record.key?.length ?? 0)
-      if (left.bytes < 0 && records.length > 0) return true
+      if (!isWithin(left, record, records.length)) return true
       records.push(record)
       onTaken(record)
-      left.records--
     }
     return true
   }
@@ -301,14 +312,18 @@ export class ConsumerSession<Value> {
       const record = current()
       if (record !== undefined) return record
       if (!partition.hasMore) return undefined
-      if (this.#skipTrimmed(partition)) continue
-      try {
-        await partition.fill()
-      } catch (error) {
-        // Files that are gone with their topic, or with the log's threads, are no damage.
-        this.#options.requireReadable()
-        if (!this.#skipTrimmed(partition)) throw error
-      }
+      await this.#fill(partition)
+    }
+  }
+
+  async #fill(partition: AssignedPartition<Value>): Promise<void> {
+    if (this.#skipTrimmed(partition)) return
+    try {
+      await partition.fill()
+    } catch (error) {
+      // Files that are gone with their topic, or with the log's threads, are no damage.
+      this.#options.requireReadable()
+      if (!this.#skipTrimmed(partition)) throw error
     }
   }
 
@@ -367,4 +382,13 @@ export class ConsumerSession<Value> {
     this.#turn = 0
     this.generation++
   }
+}
+
+/** Whether a record is still wanted; then it is taken off what is `left`. The first one always is. */
+function isWithin<Value>(left: Wanted, { bytes, key }: LogRecord<Value>, taken: number): boolean {
+  if (left.records <= 0) return false
+  left.bytes -= (bytes?.length ?? 0) + (key?.length ?? 0)
+  if (left.bytes < 0 && taken > 0) return false
+  left.records--
+  return true
 }

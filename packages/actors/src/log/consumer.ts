@@ -21,7 +21,7 @@ import { type ReadAccess, WatermarkWait } from './reader.js'
  *
  * What a call has given is *in hand* until the next one: `next` (a turn of `for await`), `read`, `commit` and `close`
  * count it as handled, and with that its cursor as to be made durable, in the way that `checkpoint` says. Records of
- * `for await` are views, valid until the next is asked for; those of `read` and `peek` have memory of their own.
+ * `for await` are views, valid until the consumer's next call; those of `read` and `peek` have memory of their own.
  */
 export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>>, OpenConsumer {
   readonly group: string

@@ -105,6 +105,26 @@ describe('a consumer', () => {
     )
   })
 
+  test('peeks beyond what is in memory, again and again, and reads the same', async () => {
+    const walrus = await openLog()
+    const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: 2 })
+    for (let index = 0; index < 60; index++) {
+      await topic.producer({ partition: index % 2 }).append(`${index} ${'x'.repeat(60_000)}`)
+    }
+    const consumer = topic.consumer('g')
+    const read: string[] = []
+    for (const count of [1, 7, 30, 60, 5]) {
+      const peeked = valuesOf(await consumer.peek(count))
+      expect(valuesOf(await consumer.peek(count))).toEqual(peeked)
+      const [first] = await consumer.peek(1)
+      expect(valuesOf(await consumer.read(count))).toEqual(peeked)
+      if (peeked.length > 0) expect(first.value).toBe(peeked[0])
+      read.push(...peeked)
+    }
+    expect(read).toHaveLength(60)
+    expect(new Set(read).size).toBe(60)
+  })
+
   test('reads by bytes, and at least one record however large', async () => {
     const walrus = await openLog()
     const topic = await walrus.topic<string>('t', { codec: 'utf8' })
