@@ -1,4 +1,5 @@
 import type { Case } from './case.js'
+import { consume } from './consume.js'
 import { diskBytes } from './disk-bytes.js'
 import { eventLoop } from './event-loop.js'
 import { heap } from './heap.js'
@@ -8,4 +9,4 @@ import { read } from './read.js'
 import { small } from './small.js'
 
 /** All cases, in the order in which they run. */
-export const CASES: readonly Case[] = [os727, os100, disk727, latency, read, eventLoop, diskBytes, heap, small]
+export const CASES: readonly Case[] = [os727, os100, disk727, latency, consume, read, eventLoop, diskBytes, heap, small]

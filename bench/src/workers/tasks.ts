@@ -1,5 +1,6 @@
 import { measureSmallPieces } from '../small/small-pieces.js'
 import { bareAppendLatencies, barePreads, bareRecordWrites, bareWrites, spin } from './bare.js'
+import { consumeLatenciesAgainstBare } from './consume.js'
 import { heapOfSends } from './heap.js'
 import { latenciesAgainstBare } from './latency.js'
 import { produceInLockstep, produceInThread } from './produce.js'
@@ -11,6 +12,7 @@ export const TASKS = {
   barePreads,
   bareRecordWrites,
   bareWrites,
+  consumeLatenciesAgainstBare,
   heapOfSends,
   latenciesAgainstBare,
   measureSmallPieces,

@@ -11,16 +11,22 @@ export {
   type WalrusErrorCode,
 } from '@walrus-log/core'
 export type { WriterEvent } from './actor/supervised-writer.js'
+export type { ConsumeFrom, CursorEvent, GroupPartitionStats, GroupStats } from './group/messages.js'
 export type { Batch, LogRecord } from './log/batch.js'
+export type { Consumer } from './log/consumer.js'
 export type { Gap } from './log/gap.js'
 export type { PartitionStats, TopicStats, TrimmedPartition } from './log/log-client.js'
 export type {
+  ConsumeLimits,
+  ConsumerOptions,
   OpenOptions,
   ProducerOptions,
   ReadOptions,
   RecordOptions,
+  SeekOptions,
   TopicOptions,
   TrimOptions,
+  WalrusEvent,
 } from './log/options.js'
 export { partitionOfKey } from './log/partitioner.js'
 export type { Ack, Producer } from './log/producer.js'

@@ -14,6 +14,7 @@ export type WalrusErrorCode =
   | 'DISK_FULL'
   | 'PRODUCER_FENCED'
   | 'OUT_OF_SEQUENCE'
+  | 'CONSUMER_FENCED'
   | 'WRITER_FAILED'
   | 'FORMAT_VERSION'
   | 'ASK_TIMEOUT'

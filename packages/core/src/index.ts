@@ -1,4 +1,16 @@
 export {
+  type CursorEntry,
+  type CursorKey,
+  type CursorMove,
+  CursorTable,
+  cursorKeyText,
+  decodeCursor,
+  encodeCursor,
+  placeCursor,
+} from './cursor/cursor.js'
+export { cursorCopies, readCursorLog, trimCursorLog } from './cursor/cursor-store.js'
+export { type Checkpoint, type Commit, ConsumerProgress } from './cursor/progress.js'
+export {
   assert,
   isWalrusError,
   systemErrorCode,

@@ -11,7 +11,7 @@ import {
   RECORD_KEY_LENGTH_AT,
   RECORD_TIMESTAMP_DELTA_AT,
   RECORD_VALUE_LENGTH_AT,
-  type Region,
+  Region,
   WalrusError,
 } from '@walrus-log/core'
 import { decodeHeaders, type ValueCodec } from './codec.js'
@@ -118,6 +118,14 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
   /** Its producer's number of the batch's first record, also where iteration leaves that out. */
   get sequenceFirst(): number {
     return batchSequenceFirst(this.region, this.#at)
+  }
+
+  /** The records from offset `from` on in memory of their own, which no later read overwrites. */
+  copy(from: number): Batch<Value> {
+    const length = this.#end - this.#at
+    const region = Region.allocate(length)
+    region.u8.set(this.region.u8.subarray(this.#at, this.#end))
+    return new Batch<Value>(region, 0, length, this.partition, this.codec, Math.max(from, this.baseOffset))
   }
 
   [Symbol.iterator](): Iterator<LogRecord<Value>, undefined> {

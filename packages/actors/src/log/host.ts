@@ -1,6 +1,8 @@
 import path from 'node:path'
 import {
+  type CursorEntry,
   type DirectoryLock,
+  isWalrusError,
   lockDirectory,
   type ProducerRegistry,
   type TopicConfig,
@@ -8,6 +10,9 @@ import {
   WalrusError,
 } from '@walrus-log/core'
 import { SupervisedWriter } from '../actor/supervised-writer.js'
+import { CURSOR_TOPIC, CURSOR_TOPIC_REQUEST } from '../group/cursor-log.js'
+import type { GroupHost, GroupService } from '../group/group-service.js'
+import type { CursorEvent, JoinRequest, Membership, Release } from '../group/messages.js'
 import { ring } from '../lane/doorbell.js'
 import { LatencySummary } from '../memory/latency-histogram.js'
 import {
@@ -66,10 +71,12 @@ interface OpenTopic {
  * What the opener of a log owns: the lock, the writers, the reader pool, the open topics. It answers the control calls of
  * all threads. Nothing here waits for a disk in the opener's own thread.
  */
-export class Host implements ControlCalls {
+export class Host implements ControlCalls, GroupHost {
   readonly directory: string
   readonly memory: SharedMemory
   readonly maintenance: Maintenance
+  /** Set once, before anything is opened. */
+  groups!: GroupService
   readonly #options: FilledOpenOptions
   readonly #lock: DirectoryLock
   readonly #pool: ReaderPool
@@ -113,38 +120,98 @@ export class Host implements ControlCalls {
     }
   }
 
-  openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
-    return this.#change(async () => {
-      const { config, registry } = await this.#pool.store({
-        call: 'open',
-        name,
-        request,
-        defaults: { durability: this.#options.durability },
-      })
-      const open = this.#topics.get(name)
-      if (open !== undefined) {
-        const place = { ...(await open.place), config: config as TopicConfig }
-        this.maintenance.watch(place.config, place.partitions)
-        return place
-      }
-      const place = this.#openPartitions(config as TopicConfig, registry)
-      this.#topics.set(name, { place })
-      place.then(
-        ({ config, partitions }) => this.maintenance.watch(config, partitions),
-        () => this.#topics.delete(name),
-      )
-      return place
+  async openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
+    requireNotReserved(name)
+    return this.change(() => this.#openTopic(name, request))
+  }
+
+  async #openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
+    const { config, registry } = await this.#pool.store({
+      call: 'open',
+      name,
+      request,
+      defaults: { durability: this.#options.durability },
     })
+    const open = this.#topics.get(name)
+    if (open !== undefined) {
+      const place = { ...(await open.place), config: config as TopicConfig }
+      this.maintenance.watch(place.config, place.partitions)
+      return place
+    }
+    const place = this.#openPartitions(config as TopicConfig, registry)
+    this.#topics.set(name, { place })
+    place.catch(() => this.#topics.delete(name))
+    if (name !== CURSOR_TOPIC) await this.#placeCursors(await place)
+    const opened = await place
+    this.maintenance.watch(opened.config, opened.partitions)
+    return opened
+  }
+
+  /** Cursors are never past the data; a topic in which they may be is not opened. */
+  async #placeCursors(place: TopicPlace): Promise<void> {
+    try {
+      await this.groups.topicOpened(place)
+    } catch (error) {
+      this.#topics.delete(place.config.name)
+      for (const { writer, slot } of place.partitions) await this.#writers[writer].close(slot)
+      throw error
+    }
   }
 
   async topics(): Promise<TopicConfig[]> {
-    return (await this.#pool.store({ call: 'list' })).topics ?? []
+    const topics = (await this.#pool.store({ call: 'list' })).topics ?? []
+    return topics.filter(({ name }) => name !== CURSOR_TOPIC)
   }
 
+  get fileSystem(): string | undefined {
+    return this.#options.fileSystem?.toString()
+  }
+
+  placeOf(topic: string): Promise<TopicPlace> | undefined {
+    return this.#topics.get(topic)?.place
+  }
+
+  async openCursorTopic(isWanted: boolean): Promise<TopicPlace | undefined> {
+    if (isWanted) return this.#openTopic(CURSOR_TOPIC, CURSOR_TOPIC_REQUEST)
+    try {
+      await this.#pool.store({ call: 'get', name: CURSOR_TOPIC })
+    } catch (error) {
+      if (isWalrusError(error) && error.code === 'UNKNOWN_TOPIC') return undefined
+      throw error
+    }
+    return this.#openTopic(CURSOR_TOPIC, {})
+  }
+
+  async readCursors(directory: string, from: number | undefined, end: number): Promise<CursorEntry[]> {
+    return (await this.#pool.store({ call: 'read-cursors', partitionDirectory: directory, from, end })).cursors ?? []
+  }
+
+  async trimCursors(directory: string, before: number): Promise<void> {
+    await this.#pool.store({ call: 'trim-cursors', partitionDirectory: directory, before })
+  }
+
+  // What consumers in other threads ask of the groups comes over the same lanes as all other calls.
+  cursorLog = () => this.groups.cursorLog()
+  compactCursors = () => this.groups.compactCursors()
+  joinGroup = (request: JoinRequest) => this.groups.joinGroup(request)
+  groupShare = (membership: Membership) => this.groups.groupShare(membership)
+  releasePartitions = (membership: Membership, releases: Release[]) =>
+    this.groups.releasePartitions(membership, releases)
+  leaveGroup = (membership: Membership) => this.groups.leaveGroup(membership)
+  cursorMoved = (event: CursorEvent) => this.groups.cursorMoved(event)
+
   async topicStats(name: string): Promise<TopicStats> {
+    requireNotReserved(name)
     await this.#pool.store({ call: 'get', name })
-    const { partitions } = await this.openTopic(name, {})
-    const stats: TopicStats = { topic: name, records: 0, bytes: 0, partitions: [] }
+    const place = await this.openTopic(name, {})
+    const { partitions } = place
+    const stats: TopicStats = {
+      topic: name,
+      records: 0,
+      bytes: 0,
+      partitions: [],
+      groups: await this.groups.stats(place),
+    }
     for (const place of partitions) {
       const first = readFirstOffset(this.memory, place.slot)
       const { baseOffset, position, offset } = this.#durable(place.slot)
@@ -169,8 +236,9 @@ export class Host implements ControlCalls {
     return stats
   }
 
-  deleteTopic(name: string): Promise<void> {
-    return this.#change(async () => {
+  async deleteTopic(name: string): Promise<void> {
+    requireNotReserved(name)
+    return this.change(async () => {
       await this.#pool.store({ call: 'get', name })
       const open = this.#topics.get(name)
       this.#topics.delete(name)
@@ -179,6 +247,7 @@ export class Host implements ControlCalls {
         for (const { slot } of partitions) Atomics.store(this.memory.words, partitionAt(slot) + PARTITION_DELETED_AT, 1)
         for (const { slot } of partitions) signalPartition(this.memory, slot)
         await this.maintenance.forget(partitions.map(({ slot }) => slot))
+        this.groups.topicDeleted(name)
         for (const { slot, writer } of partitions) {
           // The slot is not used again: lanes that still lead to it are refused, and must not reach another topic.
           await this.#writers[writer].close(slot)
@@ -206,7 +275,7 @@ export class Host implements ControlCalls {
    * the older ones before this resolves.
    */
   openProducer({ topic, slot, name, partition }: OpenProducerRequest): Promise<OpenedProducer> {
-    return this.#change(async () => {
+    return this.change(async () => {
       const { partitions } = (await this.#topics.get(topic)?.place) ?? { partitions: [] }
       if (partitions[0]?.slot !== slot)
         throw new WalrusError('UNKNOWN_TOPIC', `topic ${JSON.stringify(topic)} was deleted; create it again`)
@@ -382,7 +451,7 @@ export class Host implements ControlCalls {
     )
   }
 
-  #change<Result>(action: () => Promise<Result>): Promise<Result> {
+  change<Result>(action: () => Promise<Result>): Promise<Result> {
     if (!this.memory.isOpen) return Promise.reject(closedError())
     const result = this.#changes.then(action)
     this.#changes = result.catch(() => {})
@@ -410,6 +479,15 @@ function requireTrimmable(
     'OFFSET_OUT_OF_RANGE',
     `partition ${places[0].partition} of ${name} ends at offset ${next}, it cannot be trimmed before ${before}; trim before ${next} to forget all of it`,
     { next },
+  )
+}
+
+function requireNotReserved(name: string): void {
+  if (name !== CURSOR_TOPIC) return
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `the topic ${CURSOR_TOPIC} holds the cursors of consumer groups and is nobody else's; take another name`,
+    { field: 'topic' },
   )
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type TopicConfig, type TopicRequest, WalrusError } from '@walrus-log/core'
+import type { GroupCalls, GroupStats } from '../group/messages.js'
 import { EventedDoorbell } from '../lane/doorbell.js'
 import {
   ACK_NUMBERS,
@@ -72,6 +73,8 @@ export interface TopicStats {
   records: number
   bytes: number
   partitions: PartitionStats[]
+  /** Consumer groups that have begun to read the topic. */
+  groups: GroupStats[]
 }
 
 export interface PartitionStats {
@@ -102,7 +105,7 @@ export interface OpenedProducer {
 }
 
 /** Calls that the host answers, whichever thread they come from. */
-export interface ControlCalls {
+export interface ControlCalls extends GroupCalls {
   openTopic(name: string, request: TopicRequest): Promise<TopicPlace>
   topics(): Promise<TopicConfig[]>
   topicStats(name: string): Promise<TopicStats>
@@ -230,6 +233,10 @@ export class LogClient {
 /** First offset of a partition that exists. */
 export function readFirstOffset(memory: SharedMemory, slot: number): number {
   return Number(Atomics.load(memory.wide, (partitionAt(slot) + PARTITION_FIRST_OFFSET_AT) >>> 1))
+}
+
+export function unknownTopic(name: string): WalrusError {
+  return new WalrusError('UNKNOWN_TOPIC', `the topic ${JSON.stringify(name)} was deleted; create it again`)
 }
 
 export function closedError(): WalrusError {

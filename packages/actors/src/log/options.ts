@@ -12,6 +12,7 @@ import {
 } from '@walrus-log/core'
 import { z } from 'zod'
 import type { WriterEvent } from '../actor/supervised-writer.js'
+import type { ConsumeFrom, CursorEvent } from '../group/messages.js'
 import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
 
 export const LANE_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
@@ -25,6 +26,9 @@ const durability = z.union([
   z.enum(['none', 'os', 'disk']),
   z.strictObject({ everyMs: z.number().int().min(1).max(3_600_000) }),
 ])
+
+/** What the opener of a log may want to know. */
+export type WalrusEvent = WriterEvent | CursorEvent
 
 const openOptions = z.strictObject({
   /** What an acknowledgement promises, for topics that do not say. */
@@ -46,8 +50,8 @@ const openOptions = z.strictObject({
   openFilesMax: z.number().int().min(OPEN_FILES_MAX_MIN).default(OPEN_FILES_MAX_DEFAULT),
   /** Module whose default export makes the `FileSystem` for the log's threads; the host's own by default. */
   fileSystem: z.union([z.string(), z.instanceof(URL)]).optional(),
-  /** Is told of writers that end and are started again, and of what could not be forgotten. */
-  onEvent: z.custom<(event: WriterEvent) => void>((value) => typeof value === 'function').optional(),
+  /** Is told of writers that end and are started again, of cursors that were moved, and of what could not be forgotten. */
+  onEvent: z.custom<(event: WalrusEvent) => void>((value) => typeof value === 'function').optional(),
 })
 
 export type OpenOptions = z.input<typeof openOptions>
@@ -80,8 +84,10 @@ const producerOptions = z.strictObject({
 
 export type ProducerOptions = z.input<typeof producerOptions>
 
+const position = z.union([z.literal('start'), z.literal('end'), z.number().int().min(0), z.date()])
+
 const readOptions = z.strictObject({
-  from: z.union([z.literal('start'), z.literal('end'), z.number().int().min(0), z.date()]).default('start'),
+  from: position.default('start'),
   /** Go on with what is appended later. */
   follow: z.boolean().default(false),
   signal: z.instanceof(AbortSignal).optional(),
@@ -102,6 +108,36 @@ const trimOptions = z.strictObject({
 })
 
 export type TrimOptions = z.input<typeof trimOptions>
+
+const consumerOptions = z.strictObject({
+  /** When a cursor is made durable: before the next record is handed out, every so many, or by `commit`. */
+  checkpoint: z.union([z.enum(['each', 'manual']), z.strictObject({ every: z.number().int().min(1) })]).default('each'),
+  /** Where the group begins in partitions that it has no cursor in. */
+  from: position.default('start'),
+  /** `for await` waits for what is appended later; else it ends when all is read. */
+  follow: z.boolean().default(true),
+  signal: z.instanceof(AbortSignal).optional(),
+})
+
+export type ConsumerOptions = z.input<typeof consumerOptions>
+export type FilledConsumerOptions = z.output<typeof consumerOptions>
+
+const consumeLimits = z.strictObject({
+  /** Records. */
+  max: z.number().int().min(1).optional(),
+  /** Bytes of keys and values; one record is given however large it is. */
+  maxBytes: z.number().int().min(0).optional(),
+})
+
+export type ConsumeLimits = z.input<typeof consumeLimits>
+
+const seekOptions = z.strictObject({
+  position,
+  /** One partition; all that the consumer has where it is left out. */
+  partition: z.number().int().min(0).optional(),
+})
+
+export type SeekOptions = Omit<z.input<typeof seekOptions>, 'position'>
 
 /** What may be said of one record as it is sent. */
 export interface RecordOptions {
@@ -127,6 +163,23 @@ export const checkTopicOptions = (options: TopicOptions): TopicRequest => check(
 export const checkProducerOptions = (options: ProducerOptions): ProducerOptions => check(producerOptions, options)
 export const checkTrimOptions = (options: TrimOptions): TrimOptions => check(trimOptions, options)
 export const checkReadOptions = (options: ReadOptions): FilledReadOptions => check(readOptions, options)
+
+export const checkConsumerOptions = (options: ConsumerOptions): FilledConsumerOptions => check(consumerOptions, options)
+export const checkConsumeLimits = (limits: ConsumeLimits): ConsumeLimits => check(consumeLimits, limits)
+
+export function checkSeek(
+  to: ConsumeFrom,
+  options: SeekOptions,
+  partitions: number,
+): { position: ConsumeFrom; partition?: number } {
+  const checked = check(seekOptions, { ...options, position: to })
+  if (checked.partition === undefined || checked.partition < partitions) return checked
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `the topic has partitions 0 to ${partitions - 1}, ${checked.partition} was given; take one of these`,
+    { field: 'partition' },
+  )
+}
 
 function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
   const result = schema.safeParse(options)

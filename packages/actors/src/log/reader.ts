@@ -12,7 +12,14 @@ import {
 import type { Batch } from './batch.js'
 import { CODECS } from './codec.js'
 import type { Gap } from './gap.js'
-import { closedError, type LogClient, type PartitionPlace, readFirstOffset, type TopicPlace } from './log-client.js'
+import {
+  closedError,
+  type LogClient,
+  type PartitionPlace,
+  readFirstOffset,
+  type TopicPlace,
+  unknownTopic,
+} from './log-client.js'
 import type { FilledReadOptions } from './options.js'
 import { PartitionReader, type ReadStart } from './partition-reader.js'
 
@@ -43,7 +50,7 @@ export async function* readTopic<Value>(
     if (client.isClosed) throw closedError()
     // All partitions of a topic that is being deleted are marked at once.
     if (Atomics.load(client.memory.words, partitionAt(places[0].slot) + PARTITION_DELETED_AT) === 1)
-      throw unknownTopic(topic)
+      throw unknownTopic(topic.config.name)
   }
   requireReadable()
   const wait = follow ? new WatermarkWait(client, places, signal) : undefined
@@ -86,10 +93,6 @@ export async function* readTopic<Value>(
   }
 }
 
-function unknownTopic({ config: { name } }: TopicPlace): WalrusError {
-  return new WalrusError('UNKNOWN_TOPIC', `the topic ${JSON.stringify(name)} was deleted; create it again`)
-}
-
 export function choosePartitions(topic: TopicPlace, partition: number | undefined): PartitionPlace[] {
   if (partition === undefined) return topic.partitions
   const place = topic.partitions[partition]
@@ -120,8 +123,8 @@ function startOf(client: LogClient, place: PartitionPlace, { from }: FilledReadO
   )
 }
 
-/** Waits until the high watermark of one of some partitions moves. */
-class WatermarkWait {
+/** Waits until the high watermark of one of some partitions moves, or somebody says `wake`. */
+export class WatermarkWait {
   readonly #words: Int32Array
   readonly #signals: number[]
   readonly #seen: number[]
@@ -162,6 +165,11 @@ class WatermarkWait {
     } finally {
       this.#keepAlive.release()
     }
+  }
+
+  /** Ends the wait in hand. */
+  wake(): void {
+    this.#wake()
   }
 
   #arm(index: number): void {

@@ -1,8 +1,12 @@
-import type { TopicConfig } from '@walrus-log/core'
+import { checkName, type TopicConfig } from '@walrus-log/core'
+import type { GroupClient } from '../group/group-client.js'
 import type { Batch } from './batch.js'
+import { Consumer } from './consumer.js'
 import type { Gap } from './gap.js'
 import type { LogClient, TopicPlace, TopicStats, TrimmedPartition } from './log-client.js'
 import {
+  type ConsumerOptions,
+  checkConsumerOptions,
   checkProducerOptions,
   checkReadOptions,
   checkTrimOptions,
@@ -13,15 +17,20 @@ import {
 import { Producer } from './producer.js'
 import { type ReadAccess, readTopic } from './reader.js'
 
+/** What a topic's readers need of their thread. */
+export interface TopicAccess extends ReadAccess {
+  groups: GroupClient
+}
+
 /** An open topic, in one thread. `Value` is what its codec takes and gives. */
 export class Topic<Value = unknown> {
   readonly name: string
   readonly config: Readonly<TopicConfig>
   readonly #client: LogClient
   readonly #place: TopicPlace
-  readonly #access: ReadAccess
+  readonly #access: TopicAccess
 
-  constructor(client: LogClient, place: TopicPlace, access: ReadAccess) {
+  constructor(client: LogClient, place: TopicPlace, access: TopicAccess) {
     this.name = place.config.name
     this.config = Object.freeze({ ...place.config })
     this.#client = client
@@ -61,6 +70,18 @@ export class Topic<Value = unknown> {
       before: before instanceof Date ? { timestampMs: before.getTime() } : before,
       partition,
     })
+  }
+
+  /**
+   * Makes a consumer of the group in this thread. Consumers of one group share the topic's partitions, whichever threads
+   * they are in; groups know nothing of each other.
+   */
+  consumer(group: string, options: ConsumerOptions = {}): Consumer<Value> {
+    this.#client.requireOpen()
+    checkName('group', group)
+    const filled = checkConsumerOptions(options)
+    filled.signal?.throwIfAborted()
+    return new Consumer<Value>(this.#client, this.#access.groups, this.#place, this.#access, group, filled)
   }
 
   stats(): Promise<TopicStats> {

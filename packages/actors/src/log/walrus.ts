@@ -1,4 +1,7 @@
 import { checkName, type FileSystem, type TopicConfig, WalrusError } from '@walrus-log/core'
+import { GroupClient } from '../group/group-client.js'
+import { GroupService } from '../group/group-service.js'
+import type { HostPlace } from '../group/messages.js'
 import { ring } from '../lane/doorbell.js'
 import {
   CLIENT_DOORBELL_AT,
@@ -37,6 +40,7 @@ export interface WalrusHandle {
   directory: string
   fileSystem: string | undefined
   buffers: SharedBuffers
+  host: HostPlace
 }
 
 /**
@@ -50,6 +54,7 @@ export class Walrus {
   readonly #fs: FileSystem
   readonly #fileSystem: string | undefined
   readonly #connection: Connection | undefined
+  readonly #groups: GroupClient
   #hasLeft = false
 
   private constructor(parts: {
@@ -58,6 +63,7 @@ export class Walrus {
     host: Host | undefined
     fs: FileSystem
     fileSystem: string | undefined
+    groups: GroupClient
     connection?: Connection
   }) {
     this.directory = parts.directory
@@ -66,6 +72,7 @@ export class Walrus {
     this.#fs = parts.fs
     this.#fileSystem = parts.fileSystem
     this.#connection = parts.connection
+    this.#groups = parts.groups
     if (openLogs.size === 0) process.on('beforeExit', settleOpenLogs).on('exit', leaveOpenLogs)
     openLogs.add(this)
   }
@@ -84,8 +91,11 @@ export class Walrus {
     const client = new LogClient(memory, claimClient(memory), host)
     openClient(memory, client.client)
     const fileSystem = filled.fileSystem?.toString()
+    host.groups = new GroupService(host, client, filled.onEvent ?? (() => {}))
+    const groups = new GroupClient(client, host.groups.place)
     answerAttachedThreads(client, host)
-    return new Walrus({ directory: host.directory, client, host, fs: await loadFileSystem(fileSystem), fileSystem })
+    const fs = await loadFileSystem(fileSystem)
+    return new Walrus({ directory: host.directory, client, host, fs, fileSystem, groups })
   }
 
   /** Takes part, from another thread, in a log that is open in this process. */
@@ -117,6 +127,13 @@ export class Walrus {
       deleteTopic: (name) => control!.calls.deleteTopic(name),
       trim: (name, request) => control!.calls.trim(name, request),
       openProducer: (request) => control!.calls.openProducer(request),
+      cursorLog: () => control!.calls.cursorLog(),
+      compactCursors: () => control!.calls.compactCursors(),
+      joinGroup: (request) => control!.calls.joinGroup(request),
+      groupShare: (membership) => control!.calls.groupShare(membership),
+      releasePartitions: (membership, releases) => control!.calls.releasePartitions(membership, releases),
+      leaveGroup: (membership) => control!.calls.leaveGroup(membership),
+      cursorMoved: (event) => control!.calls.cursorMoved(event),
       fill: (request) => readers().fill(request),
       ahead: (request) => readers().ahead(request),
     })
@@ -137,6 +154,7 @@ export class Walrus {
       host: undefined,
       fs: await loadFileSystem(fileSystem),
       fileSystem,
+      groups: new GroupClient(client, handle.host),
       connection,
     })
   }
@@ -145,7 +163,11 @@ export class Walrus {
   async topic<Value = unknown>(name: string, options: TopicOptions = {}): Promise<Topic<Value>> {
     this.#client.requireOpen()
     const place = await this.#client.control.openTopic(name, checkTopicOptions(options))
-    return new Topic<Value>(this.#client, place, { fs: this.#fs, fileSystem: this.#fileSystem })
+    return new Topic<Value>(this.#client, place, {
+      fs: this.#fs,
+      fileSystem: this.#fileSystem,
+      groups: this.#groups,
+    })
   }
 
   async topics(): Promise<TopicConfig[]> {
@@ -176,6 +198,7 @@ export class Walrus {
       directory: this.directory,
       fileSystem: this.#fileSystem,
       buffers: this.#client.memory.buffers,
+      host: this.#groups.place,
     }
   }
 
@@ -188,6 +211,9 @@ export class Walrus {
     openLogs.delete(this)
     if (openLogs.size === 0) process.off('beforeExit', settleOpenLogs).off('exit', leaveOpenLogs)
     let refusal: unknown
+    // Consumers commit what is handled, for which they need the log.
+    await this.#groups.close()
+    this.#host?.groups.close()
     if (!this.#client.isClosed) {
       const results = await Promise.allSettled([...this.#client.producers].map((producer) => producer.close()))
       refusal = results.find((result) => result.status === 'rejected')?.reason

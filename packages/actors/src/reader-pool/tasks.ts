@@ -1,5 +1,8 @@
 import path from 'node:path'
 import {
+  type CursorEntry,
+  CursorTable,
+  cursorCopies,
   type Durability,
   type FileSystem,
   loadIndex,
@@ -8,6 +11,7 @@ import {
   type ReadGap,
   type ReadPosition,
   Region,
+  readCursorLog,
   registerProducer,
   SegmentReader,
   segmentBases,
@@ -16,6 +20,7 @@ import {
   type TopicConfig,
   type TopicRequest,
   TopicStore,
+  trimCursorLog,
   type WasmMemory,
 } from '@walrus-log/core'
 import { encodeError } from '../message/error-codec.js'
@@ -60,6 +65,8 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'list' }
   | { call: 'delete'; name: string }
   | { call: 'keep'; keep: KeepRequest }
+  | { call: 'read-cursors'; partitionDirectory: string; from: number | undefined; end: number }
+  | { call: 'trim-cursors'; partitionDirectory: string; before: number }
   | { call: 'size'; partitionDirectory: string; openBaseOffset: number; openBytes: number }
 )
 
@@ -72,6 +79,7 @@ export type StoreReply =
       kept?: KeepReply
       registry?: ProducerRegistry
       producer?: { id: number; epoch: number }
+      cursors?: CursorEntry[]
     }
   | { ok: false; error: EncodedError }
 
@@ -182,6 +190,14 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         return { ok: true }
       case 'keep':
         return { ok: true, kept: keep(fs, request.keep) }
+      case 'read-cursors': {
+        const table = new CursorTable()
+        readCursorLog(fs, request.partitionDirectory, { from: request.from, end: request.end }, table)
+        return { ok: true, cursors: cursorCopies(table) }
+      }
+      case 'trim-cursors':
+        trimCursorLog(fs, request.partitionDirectory, request.before)
+        return { ok: true }
       case 'size':
         return { ok: true, size: partitionSize(fs, request) }
     }

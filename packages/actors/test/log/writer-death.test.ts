@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Ack, OpenOptions, Topic, Walrus, WriterEvent } from '#actors/index.js'
+import type { Ack, OpenOptions, Topic, Walrus, WalrusEvent } from '#actors/index.js'
 import { type Fault, Faults } from './faults.js'
 import { expectRefusal, openLog, randomOf, readValues, runProcess, sendAll, temporaryDirectory } from './fixture.js'
 import { writerThreads } from './writer-threads.js'
@@ -8,14 +8,14 @@ const faults = new Faults()
 
 interface FaultyLog {
   walrus: Walrus
-  events: WriterEvent[]
+  events: WalrusEvent[]
   directory: string
 }
 
 async function openFaulty(options: OpenOptions = {}): Promise<FaultyLog> {
-  const events: WriterEvent[] = []
+  const events: WalrusEvent[] = []
   const directory = temporaryDirectory()
-  const onEvent = (event: WriterEvent): void => void events.push(event)
+  const onEvent = (event: WalrusEvent): void => void events.push(event)
   const walrus = await openLog(directory, { writerThreadsMax: 1, fileSystem: Faults.fileSystem, onEvent, ...options })
   return { walrus, events, directory }
 }

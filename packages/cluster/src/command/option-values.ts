@@ -1,4 +1,4 @@
-import type { Durability } from '@walrus-log/actors'
+import type { ConsumerOptions, Durability } from '@walrus-log/actors'
 import { InvalidArgumentError } from 'commander'
 
 // Values of options as people write them. What is wrong with one is said by commander, together with the option's name.
@@ -13,6 +13,12 @@ export function parseDurability(text: string): Durability {
   if (text === 'disk' || text === 'os' || text === 'none') return text
   if (/^\d+$/.test(text) && Number(text) > 0) return { everyMs: Number(text) }
   throw new InvalidArgumentError('One of disk, os, none, or a number of milliseconds between two syncs.')
+}
+
+export function parseCheckpoint(text: string): ConsumerOptions['checkpoint'] {
+  if (text === 'each') return 'each'
+  if (/^\d+$/.test(text) && Number(text) > 0) return { every: parseCount(text) }
+  throw new InvalidArgumentError('One of each, or a number of records.')
 }
 
 export type ReadFrom = 'start' | 'end' | number | Date

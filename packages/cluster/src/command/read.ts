@@ -1,10 +1,10 @@
-import type { Codec, Topic } from '@walrus-log/actors'
+import type { Codec, ConsumerOptions, Topic } from '@walrus-log/actors'
 import { type Command, Option } from 'commander'
 import type { CommandAction } from './action.js'
 import type { CommandContext, CommonOptions } from './context.js'
 import { EXIT_INTERRUPTED, EXIT_OK } from './exit-code.js'
 import { existingTopic, withLog } from './open-log.js'
-import { parseCount, parseFrom, type ReadFrom } from './option-values.js'
+import { parseCheckpoint, parseCount, parseFrom, type ReadFrom } from './option-values.js'
 import { gapAsJson, gapAsLine, recordAsJson, recordAsLine, valueAsText } from './record-text.js'
 
 interface ReadOptions extends CommonOptions {
@@ -13,6 +13,8 @@ interface ReadOptions extends CommonOptions {
   limit?: number
   follow?: boolean
   values?: boolean
+  group?: string
+  checkpoint: ConsumerOptions['checkpoint']
 }
 
 export function addRead(program: Command, context: CommandContext, action: CommandAction): Command {
@@ -25,9 +27,19 @@ export function addRead(program: Command, context: CommandContext, action: Comma
         .argParser(parseFrom)
         .default('start'),
     )
-    .option('--partition <number>', 'one partition; all of them if left out', parseCount)
+    .addOption(
+      new Option('--partition <number>', 'one partition; all of them if left out')
+        .argParser(parseCount)
+        .conflicts('group'),
+    )
     .option('--limit <number>', 'end after so many records', parseCount)
     .option('--follow', 'wait for what is appended later, until Ctrl-C')
+    .option('--group <name>', 'go on where this consumer group has got to; --from is for a group that is new')
+    .addOption(
+      new Option('--checkpoint <when>', "make the group's place durable with each record, or every so many")
+        .argParser(parseCheckpoint)
+        .default('each'),
+    )
     .addOption(new Option('--json', 'one JSON object a line').conflicts('values'))
     .option('--values', 'the values alone, one a line')
     .action((topic: string, options: ReadOptions) => action(() => readTopic(topic, options, context)))
@@ -37,7 +49,9 @@ function readTopic(name: string, options: ReadOptions, context: CommandContext):
   const signal = context.interruptible()
   return withLog(options, async (walrus) => {
     try {
-      await printRecords(await existingTopic(walrus, name), options, signal, context)
+      const topic = await existingTopic(walrus, name)
+      if (options.group === undefined) await printRecords(topic, options, signal, context)
+      else await consumeRecords(topic, options.group, options, signal, context)
     } catch (error) {
       if (!signal.aborted) throw error
     }
@@ -77,5 +91,30 @@ async function printRecords(
     }
     await stdout.write(`${lines.join('\n')}\n`)
     if (left <= 0 || stdout.isClosed) return
+  }
+}
+
+/** The same for a consumer group: what is printed is handled. */
+async function consumeRecords(
+  topic: Topic,
+  group: string,
+  options: ReadOptions,
+  signal: AbortSignal,
+  { stdout }: CommandContext,
+): Promise<void> {
+  const { from, follow = false, checkpoint, limit = Number.POSITIVE_INFINITY } = options
+  const print = printerOf(options, topic.config.codec, stdout.columns ?? 120)
+  let left = limit
+  if (left === 0) return
+  const consumer = topic.consumer(group, { from, follow, checkpoint, signal })
+  try {
+    for await (const record of consumer) {
+      await stdout.write(`${print(record)}\n`)
+      if (--left <= 0 || stdout.isClosed) break
+    }
+    // Whoever reads has gone away, perhaps without this one.
+    if (stdout.isClosed) await consumer.putBack()
+  } finally {
+    await consumer.close()
   }
 }

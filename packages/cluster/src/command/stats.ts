@@ -9,7 +9,7 @@ import { renderTable } from './table.js'
 export function addStats(program: Command, context: CommandContext, action: CommandAction): Command {
   return program
     .command('stats')
-    .description('show the offsets, sizes and segments of partitions')
+    .description('show the offsets, sizes and segments of partitions, and how far consumer groups are')
     .argument('[topic]', 'one topic; all of them if left out')
     .option('--json', 'one JSON object on standard output')
     .action((topic: string | undefined, options: CommonOptions) => action(() => showStats(topic, options, context)))
@@ -37,5 +37,14 @@ async function showStats(
     })
   })
   stdout.line(rows.length > 0 ? renderTable(head, rows, stdout.colours) : `There are no topics in ${options.dir}`)
+  const groups = topics.flatMap((topic) => {
+    return topic.groups.flatMap(({ group, partitions }) => {
+      return partitions.map(({ partition, cursor, lag }) => {
+        return [topic.topic, group, count(partition), count(cursor), count(lag)]
+      })
+    })
+  })
+  if (groups.length === 0) return EXIT_OK
+  stdout.line(renderTable(['topic', 'group', 'partition', 'cursor', 'lag'], groups, stdout.colours))
   return EXIT_OK
 }

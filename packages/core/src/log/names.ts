@@ -8,10 +8,10 @@ export function isName(name: unknown): name is string {
 }
 
 /**
- * Refuses a topic's or namespace's name that is not safe as the name of a directory; names are never cleaned, so that
+ * Refuses a topic's, namespace's or group's name that is not safe as the name of a directory; names are never cleaned, so that
  * two of them cannot become one.
  */
-export function checkName(kind: 'topic' | 'namespace', name: unknown): asserts name is string {
+export function checkName(kind: 'topic' | 'namespace' | 'group', name: unknown): asserts name is string {
   if (isName(name)) return
   const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : String(name)
   throw new WalrusError(
