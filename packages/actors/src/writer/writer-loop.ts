@@ -1,6 +1,6 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { type FileSystem, WalrusError } from '@walrus-log/core'
-import { ring, sleepUntilRung } from '../lane/doorbell.js'
+import { findsSoon, ring, sleepUntilRung } from '../lane/doorbell.js'
 import { OWN_MEMORY } from '../lane/record-lane.js'
 import {
   LANE_LIFE_AT,
@@ -52,6 +52,8 @@ export class WriterLoop {
   readonly #lanes = new Map<number, WriterLane>()
   readonly #context: PartitionWriterContext
   readonly #ready: ReadyBits
+  /** It has synced by itself since it last slept: somebody was waiting, and may ask again. */
+  #hasSynced = false
   #controlSeen = 0
   #stopId: number | undefined
 
@@ -96,6 +98,8 @@ export class WriterLoop {
       const didWork = this.#pass()
       if (didWork) continue
       if (this.#stopId !== undefined) break
+      if (this.#hasSynced && findsSoon(hasWork)) continue
+      this.#hasSynced = false
       sleepUntilRung(words, this.#at + WRITER_DOORBELL_AT, hasWork)
     }
     for (const partition of this.#partitions.values()) this.#finish(partition)
@@ -153,6 +157,7 @@ export class WriterLoop {
         this.#giveToSyncThread(partition)
         return
       }
+      this.#hasSynced = true
     }
     partition.syncAndAcknowledge()
   }
