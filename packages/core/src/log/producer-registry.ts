@@ -7,7 +7,7 @@ import { NAMED_PRODUCERS_MAX, PRODUCER_NAME_BYTES_MAX } from '../limits.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { publishFile, readWholeFile } from '../storage/publish-file.js'
 
-const REGISTRY_FILE = 'producers.json'
+export const REGISTRY_FILE = 'producers.json'
 const EPOCH_MAX = 0xffff_ffff
 
 /** A named producer as its topic knows it. */

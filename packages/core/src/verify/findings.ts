@@ -11,6 +11,10 @@ export type FindingKind =
   /** An index, or an index of what is not there. */
   | 'index'
   | 'gaps'
+  /** How far named producers came, or which names there are. */
+  | 'producers'
+  /** What a trim or retention left as the first offset. */
+  | 'state'
   /** A topic's settings. */
   | 'settings'
   /** A file that belongs elsewhere, or overlaps another. No repair touches it. */
@@ -41,6 +45,8 @@ export const ADVICE: Record<FindingKind, string> = {
   missing: "restore the file from a copy; or '--repair skip' leaves a gap, '--repair cut' ends the log before it",
   index: "'--repair' makes it anew from its segment",
   gaps: "restore the file from a copy; or '--repair skip' finds out anew what its segment has lost",
+  producers: "restore the file from a copy; or '--repair' takes it away, and the next open makes it anew where it can",
+  state: "restore the file from a copy; or '--repair' takes it away: the log then begins with its first segment again",
   settings: "restore the file from a copy; or '--repair' accepts settings that can be as they stand",
   misplaced: 'move it out of the directory',
   version: 'use the version that wrote it',

@@ -32,7 +32,13 @@ export function repairPartition(
   if (findings.length === 0 || findings.some(({ kind }) => kind === 'misplaced' || kind === 'version')) return []
   const aside = new Aside(fs, directory, `.damaged-${nowMs}`)
   const suspects = new Set<number>()
-  for (const finding of findings) suspects.add(baseOf(finding))
+  for (const finding of findings) {
+    // What the next open can make anew, or do without, only has to be out of its way.
+    if (isReplaceable(finding)) aside.move(path.basename(finding.file))
+    else suspects.add(baseOf(finding))
+  }
+  fs.syncDirectory(directory)
+  if (suspects.size === 0) return aside.files
   // Copies come first: what cannot be kept is not touched.
   for (const base of suspects) {
     for (const name of [indexFileName(base), gapsFileName(base)]) aside.copy(name)
@@ -40,7 +46,8 @@ export function repairPartition(
       aside.copy(segmentFileName(base))
     }
   }
-  if (mode === 'cut') cutBehind(fs, directory, findings, aside)
+  const losses = findings.filter((finding) => finding.kind !== 'index' && !isReplaceable(finding))
+  if (mode === 'cut') cutBehind(fs, directory, losses, aside)
   const recovered = recoverPartition({
     fs,
     directory,
@@ -54,9 +61,10 @@ export function repairPartition(
   return aside.files
 }
 
+const isReplaceable = ({ kind }: Finding): boolean => kind === 'producers' || kind === 'state'
+
 /** Takes all segments behind the first loss out of the way, the last one first, so that the log stays a prefix. */
-function cutBehind(fs: FileSystem, directory: string, findings: readonly Finding[], aside: Aside): void {
-  const losses = findings.filter(({ kind }) => kind !== 'index')
+function cutBehind(fs: FileSystem, directory: string, losses: readonly Finding[], aside: Aside): void {
   if (losses.length === 0) return
   const first = Math.min(...losses.map(baseOf))
   aside.copy(segmentFileName(first))

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { isWalrusError, WalrusError } from '../errors.js'
 import { isName } from '../log/names.js'
+import { loadRegistry, REGISTRY_FILE } from '../log/producer-registry.js'
 import { checkSettings } from '../log/topic-file.js'
 import { CONFIG_FILE, TopicStore } from '../log/topic-store.js'
 import type { FileSystem } from '../storage/file-system.js'
@@ -55,7 +56,7 @@ function verifyTopic(options: VerifyOptions, topic: string): TopicReport {
   const places = partitionsOf(fs, directory, topic)
   for (const place of places) report.partitions.push(verifyPartition(fs, place))
   if (repair === undefined) return report
-  if (settings.length > 0) report.kept.push(...acceptSettings(fs, directory, topic, nowMs))
+  if (settings.some(({ kind }) => kind === 'settings')) report.kept.push(...acceptSettings(fs, directory, topic, nowMs))
   report.remaining.push(...checkTopic(fs, directory, topic))
   for (const [at, place] of places.entries()) {
     const partition = report.partitions[at]
@@ -75,10 +76,23 @@ function checkTopic(fs: FileSystem, directory: string, topic: string): Finding[]
   if (checkSettings(readFile(fs, file)) === 'damaged') return find('settings', 'is not as this program wrote it')
   try {
     new TopicStore(fs, directory).get(topic)
-    return []
+    return checkNames(fs, directory, topic)
   } catch (error) {
     if (!isWalrusError(error)) throw error
     return error.code === 'FORMAT_VERSION' ? find('version', error.message) : find('settings', error.message)
+  }
+}
+
+/** The topic's named producers. Without them it is not known who had been fenced: no repair takes that away. */
+function checkNames(fs: FileSystem, directory: string, topic: string): Finding[] {
+  try {
+    loadRegistry(fs, path.join(directory, topic))
+    return []
+  } catch (error) {
+    if (!isWalrusError(error)) throw error
+    const file = path.join(directory, topic, REGISTRY_FILE)
+    const advice = 'restore the file from a copy; without it, move it out of the directory: all names begin anew'
+    return [{ kind: 'producers', topic, file, position: 0, what: error.message, advice }]
   }
 }
 

@@ -4,6 +4,8 @@ import { batchLength, batchRecordCount } from '../format/batch.js'
 import type { SegmentGap } from '../format/gaps-file.js'
 import { encodeIndex, type SegmentIndex } from '../format/index-file.js'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
+import { decodeProducers } from '../format/producers-file.js'
+import { loadState, STATE_FILE } from '../log/forget.js'
 import { identifySegment, isHeaderGivenUp, loadGaps, type SegmentIdentity } from '../segment/gaps.js'
 import { IndexBuilder } from '../segment/index-builder.js'
 import { contentEnd, type DamageReason, scanSegment } from '../segment/scan.js'
@@ -14,10 +16,13 @@ import {
   gapsFileName,
   INDEX_SUFFIX,
   indexFileName,
+  PRODUCERS_SUFFIX,
+  producersFileName,
   segmentBases,
   segmentFileName,
 } from '../segment/segment-name.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
+import { readWholeFile } from '../storage/publish-file.js'
 import { ADVICE, type Finding, type FindingKind } from './findings.js'
 
 export interface PartitionPlace {
@@ -65,6 +70,12 @@ class PartitionCheck {
     this.#report.segments = this.#bases.length
     for (const [place, base] of this.#bases.entries()) this.#checkSegment(base, this.#bases[place + 1])
     const isSegment = new Set(this.#bases)
+    this.#checkCompanion('state', STATE_FILE, () => loadState(this.#fs, directory))
+    for (const base of basesWithSuffix(names, PRODUCERS_SUFFIX)) {
+      const name = path.join(directory, producersFileName(base))
+      const load = () => decodeProducers(readWholeFile(this.#fs, name), name)
+      if (isSegment.has(base)) this.#checkCompanion('producers', producersFileName(base), load)
+    }
     for (const suffix of [INDEX_SUFFIX, GAPS_SUFFIX]) {
       for (const base of basesWithSuffix(names, suffix)) {
         // Below the first segment, it is what an interrupted trim left.
@@ -107,12 +118,14 @@ class PartitionCheck {
     }
   }
 
-  #checkCompanion<Loaded>(kind: 'index' | 'gaps', fileName: string, load: () => Loaded): Loaded | undefined {
+  #checkCompanion<Loaded>(kind: FindingKind, fileName: string, load: () => Loaded): Loaded | undefined {
     try {
       return load()
     } catch (error) {
-      if (!isWalrusError(error) || error.code !== 'SEGMENT_CORRUPT') throw error
-      this.#find(kind, fileName, {}, 'is damaged')
+      if (!isWalrusError(error)) throw error
+      if (error.code === 'FORMAT_VERSION') this.#find('version', fileName, {}, error.message)
+      else if (error.code === 'SEGMENT_CORRUPT') this.#find(kind, fileName, {}, 'is damaged')
+      else throw error
       return undefined
     }
   }

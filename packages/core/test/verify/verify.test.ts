@@ -1,8 +1,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { encodeProducers } from '#core/format/producers-file.js'
+import { writeState } from '#core/log/forget.js'
+import { registerProducer } from '#core/log/producer-registry.js'
 import { TopicStore } from '#core/log/topic-store.js'
-import { gapsFileName, indexFileName, segmentFileName } from '#core/segment/segment-name.js'
+import { gapsFileName, indexFileName, producersFileName, segmentFileName } from '#core/segment/segment-name.js'
 import { NodeFileSystem } from '#core/storage/node-file-system.js'
 import { type DumpItem, dumpGaps, dumpIndex, dumpSegment } from '#core/verify/dump.js'
 import type { RepairMode } from '#core/verify/repair-partition.js'
@@ -44,17 +47,27 @@ function values(partition: string): { values: string[]; gaps: string[] } {
 }
 
 describe('verify', () => {
-  it('finds every single flipped bit of data, index, gaps and settings, and names the file that has it', () => {
+  it('finds every single flipped bit of data, index, gaps, settings and all else, and names the file that has it', () => {
     const { directory, partition, file } = logOf()
     file(segmentFileName(4)).garbageFrom(64 + 8)
     append(openPartition(partition, { recovery: 'skip', segmentEntries: 2 }), 'open')
     file(segmentFileName(2)).flipByte(64 + 100)
     fs.rmSync(path.join(partition, indexFileName(2)))
     openPartition(partition, { recovery: 'skip', segmentEntries: 2 }).close()
+    writeState(nodeFs, partition, { offsetFirst: 1 })
+    const recent = [{ sequenceFirst: 0, recordCount: 2, baseOffset: 0 }]
+    const producers = [{ id: 2 ** 52, epoch: 1, sequenceNext: 2, recent }]
+    const bytes = encodeProducers({ segmentId: 7, baseOffset: 0, offsetEnd: 2, producers })
+    fs.writeFileSync(path.join(partition, producersFileName(0)), bytes)
+    registerProducer(nodeFs, path.join(directory, 't'), 'name', [0])
     expect(findings(directory)).toEqual([])
     const names = fs.readdirSync(partition).map((name) => path.join(partition, name))
     expect(names.filter((name) => name.endsWith('.gaps'))).toHaveLength(1)
-    for (const name of [...names, path.join(directory, 't', 'topic.json')]) {
+    for (const name of [
+      ...names,
+      path.join(directory, 't', 'topic.json'),
+      path.join(directory, 't', 'producers.json'),
+    ]) {
       const damaged = new DamagedFile(name)
       const step = name.endsWith('.log') ? 3 : 1
       for (let bit = 0; bit < damaged.length * 8; bit += step) {
@@ -67,6 +80,20 @@ describe('verify', () => {
     }
     expect(findings(directory)).toEqual([])
   }, 120_000)
+
+  it('takes away, on demand, what the next open makes anew or does without, and keeps the original beside', () => {
+    const { directory, partition, file } = logOf()
+    writeState(nodeFs, partition, { offsetFirst: 1 })
+    file('partition.state').flipByte(9)
+    fs.writeFileSync(path.join(partition, producersFileName(0)), 'of no use')
+    expect(findings(directory).map(({ kind }) => kind)).toEqual(['state', 'producers'])
+    const { kept, remaining } = verify(directory, 'cut')
+    expect([remaining, kept.map((name) => path.basename(name))]).toEqual([
+      [],
+      ['partition.state.damaged-77', `${producersFileName(0)}.damaged-77`],
+    ])
+    expect(values(partition)).toEqual({ values: ['0', '1', '2', '3', '4'], gaps: [] })
+  })
 
   it('says where damage is, which offsets it has, and what to do', () => {
     const { directory, file } = logOf()
