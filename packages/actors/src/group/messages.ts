@@ -1,5 +1,5 @@
 import type { CursorMove } from '@walrus-log/core'
-import type { TopicPlace } from '../log/log-client.js'
+import type { TopicPlace } from '../log/place.js'
 
 /*
  * What a consumer and the host say to each other. Calls go over the control lanes, as all calls do; notices over a port

@@ -39,22 +39,9 @@ import type { SharedMemory } from '../memory/shared-memory.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { type LaneProducer, type OnRefused, PartitionLane } from './partition-lane.js'
+import type { PartitionPlace, TopicPlace } from './place.js'
 
-/** Where an open partition lies: its slot in shared memory, its writer, its files. */
-export interface PartitionPlace {
-  partition: number
-  slot: number
-  writer: number
-  directory: string
-  /** Readers are shown gaps in place of damage: the log was opened with `recovery: 'skip'`. */
-  skip: boolean
-}
-
-/** An open topic, as the host tells it to any thread. */
-export interface TopicPlace {
-  config: TopicConfig
-  partitions: PartitionPlace[]
-}
+export type { PartitionPlace, TopicPlace } from './place.js'
 
 export interface TrimRequest {
   before: 'end' | number | { timestampMs: number }

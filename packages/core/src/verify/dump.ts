@@ -21,6 +21,7 @@ import { contentEnd, findSegmentId, type ScanOptions, scanSegment } from '../seg
 import { readSegmentHeader } from '../segment/seal.js'
 import { parseBaseOffset, SEGMENT_SUFFIX } from '../segment/segment-name.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
+import { readWholeFile } from '../storage/publish-file.js'
 
 /** What stands in a file, in order. Ends are exclusive. */
 export type DumpItem =
@@ -158,7 +159,7 @@ function damage(gap: SegmentGap, reason: string, isGivenUp = false): DumpItem {
 
 /** Shows an index; a damaged one is one damage. */
 export function* dumpIndex(fs: FileSystem, name: string): Generator<DumpItem, void, undefined> {
-  const bytes = readAll(fs, name)
+  const bytes = readWholeFile(fs, name)
   const index = unlessCorrupt(() => decodeIndex(bytes, name))
   if (typeof index === 'string') {
     yield damage({ positionFrom: 0, positionTo: bytes.length, offsetFrom: 0, offsetTo: 0 }, index)
@@ -174,7 +175,7 @@ export function* dumpIndex(fs: FileSystem, name: string): Generator<DumpItem, vo
 
 /** Shows what of a segment was given up. */
 export function* dumpGaps(fs: FileSystem, name: string): Generator<DumpItem, void, undefined> {
-  const bytes = readAll(fs, name)
+  const bytes = readWholeFile(fs, name)
   const gaps = unlessCorrupt(() => decodeGaps(bytes, name))
   if (typeof gaps === 'string') {
     yield damage({ positionFrom: 0, positionTo: bytes.length, offsetFrom: 0, offsetTo: 0 }, gaps)
@@ -190,16 +191,5 @@ function unlessCorrupt<Decoded>(decode: () => Decoded): Decoded | string {
   } catch (error) {
     if (isWalrusError(error)) return error.message
     throw error
-  }
-}
-
-function readAll(fs: FileSystem, name: string): Uint8Array {
-  const file = fs.open(name, 'read')
-  try {
-    const bytes = new Uint8Array(file.size())
-    file.read(bytes, 0, bytes.length, 0)
-    return bytes
-  } finally {
-    file.close()
   }
 }

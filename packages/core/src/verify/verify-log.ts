@@ -5,6 +5,7 @@ import { loadRegistry, REGISTRY_FILE } from '../log/producer-registry.js'
 import { checkSettings } from '../log/topic-file.js'
 import { CONFIG_FILE, TopicStore } from '../log/topic-store.js'
 import type { FileSystem } from '../storage/file-system.js'
+import { readWholeFile } from '../storage/publish-file.js'
 import { ADVICE, type Finding, type FindingKind } from './findings.js'
 import { copyFile, type RepairMode, repairPartition } from './repair-partition.js'
 import { type PartitionPlace, type PartitionReport, verifyPartition } from './verify-partition.js'
@@ -73,7 +74,7 @@ function checkTopic(fs: FileSystem, directory: string, topic: string): Finding[]
     { kind, topic, file, position: 0, what, advice: ADVICE[kind] },
   ]
   if (!fs.exists(file)) return find('settings', 'is missing')
-  if (checkSettings(readFile(fs, file)) === 'damaged') return find('settings', 'is not as this program wrote it')
+  if (checkSettings(readWholeFile(fs, file)) === 'damaged') return find('settings', 'is not as this program wrote it')
   try {
     new TopicStore(fs, directory).get(topic)
     return checkNames(fs, directory, topic)
@@ -119,15 +120,4 @@ function acceptSettings(fs: FileSystem, directory: string, topic: string, nowMs:
     return []
   }
   return [kept]
-}
-
-function readFile(fs: FileSystem, name: string): Uint8Array {
-  const file = fs.open(name, 'read')
-  try {
-    const bytes = new Uint8Array(file.size())
-    file.read(bytes, 0, bytes.length, 0)
-    return bytes
-  } finally {
-    file.close()
-  }
 }
