@@ -57,6 +57,7 @@ import {
   type TopicStats,
   type TrimmedPartition,
   type TrimRequest,
+  unknownTopic,
 } from './log-client.js'
 import { Maintenance } from './maintenance.js'
 import type { FilledOpenOptions } from './options.js'
@@ -123,6 +124,15 @@ export class Host implements ControlCalls, GroupHost {
   async openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
     requireNotReserved(name)
     return this.change(() => this.#openTopic(name, request))
+  }
+
+  /** Opens a topic that is there, as one change: a deletion must not come between the look and the open, which makes it. */
+  #openExisting(name: string): Promise<TopicPlace> {
+    requireNotReserved(name)
+    return this.change(async () => {
+      await this.#pool.store({ call: 'get', name })
+      return this.#openTopic(name, {})
+    })
   }
 
   async #openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
@@ -201,9 +211,7 @@ export class Host implements ControlCalls, GroupHost {
   cursorMoved = (event: CursorEvent) => this.groups.cursorMoved(event)
 
   async topicStats(name: string): Promise<TopicStats> {
-    requireNotReserved(name)
-    await this.#pool.store({ call: 'get', name })
-    const place = await this.openTopic(name, {})
+    const place = await this.#openExisting(name)
     const { partitions } = place
     const stats: TopicStats = {
       topic: name,
@@ -258,8 +266,7 @@ export class Host implements ControlCalls, GroupHost {
   }
 
   async trim(name: string, { before, partition }: TrimRequest): Promise<TrimmedPartition[]> {
-    await this.#pool.store({ call: 'get', name })
-    const topic = await this.openTopic(name, {})
+    const topic = await this.#openExisting(name)
     const places = choosePartitions(topic, partition)
     if (typeof before === 'number') requireTrimmable(topic, places, before, (slot) => this.#durable(slot).offset)
     return Promise.all(
@@ -277,8 +284,7 @@ export class Host implements ControlCalls, GroupHost {
   openProducer({ topic, slot, name, partition }: OpenProducerRequest): Promise<OpenedProducer> {
     return this.change(async () => {
       const { partitions } = (await this.#topics.get(topic)?.place) ?? { partitions: [] }
-      if (partitions[0]?.slot !== slot)
-        throw new WalrusError('UNKNOWN_TOPIC', `topic ${JSON.stringify(topic)} was deleted; create it again`)
+      if (partitions[0]?.slot !== slot) throw unknownTopic(topic)
       const offsets = partitions.map((place) => this.#durable(place.slot).offset)
       const { producer, registry } = await this.#pool.store({ call: 'producer', name: topic, producer: name, offsets })
       const { id, epoch } = producer!

@@ -70,7 +70,7 @@ function offsetOfTime(fs: FileSystem, directory: string, open: OpenPlace, timest
     for (let from = reader.locateTimestamp(timestampMs); ; ) {
       const filled = reader.fill(from, region, open.offset, true)
       if (filled.bytesNeeded !== undefined) region = Region.allocateHashed(filled.bytesNeeded)
-      else if (filled.bytes === 0) return open.offset
+      else if (filled.bytes === 0 && filled.gap === undefined) return open.offset
       for (let at = 0; at < filled.bytes; at += batchLength(region, at)) {
         if (batchTimestampMax(region, at) < timestampMs) continue
         for (const record of recordOffsets(region, at)) if (record.timestamp >= timestampMs) return record.offset

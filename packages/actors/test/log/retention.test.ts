@@ -159,6 +159,17 @@ describe('a trim', () => {
     expect(await readValues(topic)).toEqual(numbers(95, 125))
   })
 
+  test('and stats beside a deletion never bring the topic back', async () => {
+    const walrus = await openLog()
+    for (let round = 0; round < 5; round++) {
+      const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: 2 })
+      const calls = [topic.trim({ before: 'end' }), topic.stats(), walrus.deleteTopic('t')]
+      const late = [topic.stats(), topic.trim({ before: 'end' })].map((call) => expectRefusal(call, 'UNKNOWN_TOPIC'))
+      await Promise.all([Promise.allSettled(calls), ...late])
+      expect(await walrus.topics()).toEqual([])
+    }
+  })
+
   test('that cannot be meant changes nothing', async () => {
     const walrus = await openLog()
     const topic = await filled(walrus)

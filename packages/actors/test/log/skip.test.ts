@@ -11,11 +11,15 @@ async function damagedLog(): Promise<string> {
   const producer = (await log.topic<string>('t', { codec: 'utf8' })).producer()
   for (let n = 0; n < 6; n++) await producer.append(`value ${n}`)
   await log.close()
+  damage(directory, 'value 2')
+  return directory
+}
+
+function damage(directory: string, value: string): void {
   const file = path.join(directory, 'default/t/0', `${'0'.repeat(20)}.log`)
   const bytes = fs.readFileSync(file)
-  bytes[bytes.indexOf('value 2')] ^= 1
+  bytes[bytes.indexOf(value)] ^= 1
   fs.writeFileSync(file, bytes)
-  return directory
 }
 
 async function readItems(topic: Topic<string>, options: ReadOptions = {}): Promise<string[]> {
@@ -49,5 +53,17 @@ describe("a log opened with recovery: 'skip'", () => {
     await log.close()
     const again = await openLog(directory)
     expect(await readItems(await again.topic<string>('t'))).toEqual(all)
+  })
+  it('forgets by time up to the record that was asked for, and no more, though a gap lies before it', async () => {
+    const directory = temporaryDirectory()
+    const log = await openLog(directory, { durability: 'disk' })
+    const producer = (await log.topic<string>('t', { codec: 'utf8' })).producer()
+    for (let n = 0; n < 6; n++) await producer.append(`value ${n}`, { timestamp: 1000 + n })
+    await log.close()
+    damage(directory, 'value 2')
+    const skipping = await openLog(directory, { recovery: 'skip' })
+    const topic = await skipping.topic<string>('t')
+    expect(await topic.trim({ before: new Date(1004) })).toEqual([{ partition: 0, first: 4, next: 6 }])
+    expect((await readAll(topic)).map(({ offset }) => offset)).toEqual([4, 5])
   })
 })
