@@ -16,7 +16,7 @@ const SYNCED = [
   'log/partition-recovery.js',
   'log/topic-store.js',
   'segment/open-segment.js',
-  'segment/publish-file.js',
+  'storage/publish-file.js',
   'segment/seal.js',
   'storage/node-file-system.js',
 ]

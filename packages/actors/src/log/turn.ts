@@ -14,30 +14,19 @@ let turnStartMs = -1
 export function isTurnOver(): boolean {
   if (!isMainThread || --sendsLeft > 0) return false
   sendsLeft = 1
+  if (isReadTurnOver()) return true
+  sendsLeft = SENDS_BETWEEN_LOOKS
+  return false
+}
+
+/** The same for a reader, in any thread; to be asked once a window. A turn is one, whatever it was spent on. */
+export function isReadTurnOver(): boolean {
   const nowMs = performance.now()
   if (turnStartMs < 0) {
     turnStartMs = nowMs
     setImmediate(endTurn)
   }
-  if (nowMs - turnStartMs > TURN_MS_MAX) return true
-  sendsLeft = SENDS_BETWEEN_LOOKS
-  return false
-}
-
-let readTurnStartMs = -1
-
-/** Whether this thread's turn has been reading for long enough; to be asked once a window. */
-export function isReadTurnOver(): boolean {
-  const nowMs = performance.now()
-  if (readTurnStartMs < 0) {
-    readTurnStartMs = nowMs
-    setImmediate(endReadTurn)
-  }
-  return nowMs - readTurnStartMs > TURN_MS_MAX
-}
-
-function endReadTurn(): void {
-  readTurnStartMs = -1
+  return nowMs - turnStartMs > TURN_MS_MAX
 }
 
 /** Resolves when the event loop has gone round. */

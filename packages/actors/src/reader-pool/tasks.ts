@@ -5,6 +5,7 @@ import {
   cursorCopies,
   type Durability,
   type FileSystem,
+  fileBytes,
   loadIndex,
   loadRegistry,
   type ProducerRegistry,
@@ -206,16 +207,6 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
   }
 }
 
-/** Length of a full segment that is not sealed yet: what is reserved behind its data is counted in. */
-function fileBytes(fs: FileSystem, name: string): number {
-  const file = fs.open(name, 'read')
-  try {
-    return file.size()
-  } finally {
-    file.close()
-  }
-}
-
 function partitionSize(
   fs: FileSystem,
   request: { partitionDirectory: string; openBaseOffset: number; openBytes: number },
@@ -230,7 +221,8 @@ function partitionSize(
       bytes +=
         base === openBaseOffset
           ? openBytes
-          : (loadIndex(fs, partitionDirectory, base)?.dataBytes ??
+          : // Of a full segment that is not sealed yet, what is reserved behind its data is counted in.
+            (loadIndex(fs, partitionDirectory, base)?.dataBytes ??
             fileBytes(fs, path.join(partitionDirectory, segmentFileName(base))))
     } catch (error) {
       // Forgotten since the directory was listed.

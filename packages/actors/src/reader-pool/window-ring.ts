@@ -3,7 +3,9 @@ import { blockWhile, notifyAll } from '../lane/doorbell.js'
 
 /** Small enough that what was just read is still in the reading core's cache when it is checked. */
 const WINDOW_BYTES = 512 * 1024
+/** A power of two, so that a counter's low bits say which window, also when it has gone round. */
 export const RING_WINDOWS = 4
+const WINDOW_MASK = RING_WINDOWS - 1
 
 // One line each, so that neither side slows the other down.
 /** How many windows were filled, ever. Written by the pool's thread. */
@@ -67,7 +69,7 @@ export class WindowRing {
     for (;;) {
       if (Atomics.load(this.#words, CLOSED_AT) === 1) return undefined
       const taken = Atomics.load(this.#words, TAKEN_AT)
-      if (((filled - taken) | 0) < RING_WINDOWS) return this.#regions[filled % RING_WINDOWS]
+      if (((filled - taken) | 0) < RING_WINDOWS) return this.#regions[filled & WINDOW_MASK]
       if (!blockWhile(this.#words, TAKEN_AT, taken, timeoutMs)) return undefined
     }
   }
@@ -75,7 +77,7 @@ export class WindowRing {
   /** Hands the window from `fillNext` over. */
   fillDone(bytes: number, next: ReadPosition, isChecked: boolean): void {
     const filled = this.#words[FILLED_AT]
-    const at = SLOTS_AT + (filled % RING_WINDOWS) * SLOT_NUMBERS
+    const at = slotAt(filled)
     this.#doubles[at] = bytes
     this.#doubles[at + 1] = next.baseOffset
     this.#doubles[at + 2] = next.position
@@ -93,16 +95,23 @@ export class WindowRing {
   /** The first window that was not given back, or undefined where there is none. */
   take(): FilledWindow | undefined {
     if (this.ready === 0) return undefined
-    const window = this.#words[TAKEN_AT] % RING_WINDOWS
-    const at = SLOTS_AT + window * SLOT_NUMBERS
-    const next = { baseOffset: this.#doubles[at + 1], position: this.#doubles[at + 2], offset: this.#doubles[at + 3] }
-    return { region: this.#regions[window], bytes: this.#doubles[at], next, isChecked: this.#doubles[at + 4] === 1 }
+    const taken = this.#words[TAKEN_AT]
+    const at = slotAt(taken)
+    return {
+      region: this.#regions[taken & WINDOW_MASK],
+      bytes: this.#doubles[at],
+      next: this.#nextOf(taken),
+      isChecked: this.#doubles[at + 4] === 1,
+    }
   }
 
   /** Where whoever fills goes on behind the last window that is there; undefined where there is none. */
   get nextBehind(): ReadPosition | undefined {
-    if (this.ready === 0) return undefined
-    const at = SLOTS_AT + ((this.#words[FILLED_AT] - 1) % RING_WINDOWS) * SLOT_NUMBERS
+    return this.ready === 0 ? undefined : this.#nextOf(Atomics.load(this.#words, FILLED_AT) - 1)
+  }
+
+  #nextOf(window: number): ReadPosition {
+    const at = slotAt(window)
     return { baseOffset: this.#doubles[at + 1], position: this.#doubles[at + 2], offset: this.#doubles[at + 3] }
   }
 
@@ -128,3 +137,5 @@ export class WindowRing {
     notifyAll(this.#words, TAKEN_AT)
   }
 }
+
+const slotAt = (window: number): number => SLOTS_AT + (window & WINDOW_MASK) * SLOT_NUMBERS

@@ -5,8 +5,6 @@ import { XXH3_CODE } from './xxh3-code.js'
 export interface Xxh3 {
   /** The hash of `length` bytes, at least `XXH3_BYTES_MIN`. */
   hash(at: number, length: number): number
-  /** All 64 bits of it. */
-  hash64(at: number, length: number): bigint
   /** Begins a hash of more than 240 bytes that are not all in the memory at once. */
   begin(): void
   /** Takes in `count` blocks of 1,024 bytes; more has to follow. */

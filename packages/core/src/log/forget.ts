@@ -17,7 +17,7 @@ import {
   segmentFileName,
 } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
-import { publishFile } from '../storage/publish-file.js'
+import { fileBytes, publishFile, readWholeFile } from '../storage/publish-file.js'
 import { countForgotten, countRemovable, planRetention, type Retention, type RetentionPlan } from './retention.js'
 
 export const STATE_FILE = 'partition.state'
@@ -32,14 +32,7 @@ export const STATE_FILE = 'partition.state'
 export function loadState(fs: FileSystem, directory: string): PartitionState {
   const name = path.join(directory, STATE_FILE)
   if (!fs.exists(name)) return { offsetFirst: 0 }
-  const file = fs.open(name, 'read')
-  try {
-    const bytes = new Uint8Array(Math.min(file.size(), STATE_BYTES + 1))
-    file.read(bytes, 0, bytes.length, 0)
-    return decodePartitionState(bytes, name)
-  } finally {
-    file.close()
-  }
+  return decodePartitionState(readWholeFile(fs, name, STATE_BYTES), name)
 }
 
 /** Puts another state in the place of the one before, as a whole, and makes it durable. */
@@ -124,15 +117,6 @@ function look(fs: FileSystem, directory: string, openBase: number) {
   const sealed = new Set(basesWithSuffix(names, INDEX_SUFFIX))
   const isSealed = (base: number): boolean => base < openBase && sealed.has(base)
   return { bases, isSealed, removable: countRemovable(bases, isSealed, openBase) }
-}
-
-function fileBytes(fs: FileSystem, name: string): number {
-  const file = fs.open(name, 'read')
-  try {
-    return file.size()
-  } finally {
-    file.close()
-  }
 }
 
 export function removeIfThere(fs: FileSystem, name: string): void {

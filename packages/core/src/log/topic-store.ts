@@ -10,6 +10,7 @@ import {
 } from '../limits.js'
 import { TEMPORARY_SUFFIX } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
+import { readWholeFile } from '../storage/publish-file.js'
 import { type KeepingConfig, wrongKeepingField } from './keeping.js'
 import { checkName, isName } from './names.js'
 import { checkSettings, encodeSettings } from './topic-file.js'
@@ -76,14 +77,7 @@ export class TopicStore {
         `there is no topic ${JSON.stringify(name)} in ${this.#directory}; create it, or look at the list of topics`,
       )
     }
-    const handle = this.#fs.open(file, 'read')
-    try {
-      const bytes = new Uint8Array(handle.size())
-      handle.read(bytes, 0, bytes.length, 0)
-      return parseConfig(name, file, bytes, isAccepted)
-    } finally {
-      handle.close()
-    }
+    return parseConfig(name, file, readWholeFile(this.#fs, file), isAccepted)
   }
 
   /** Opens or creates. Throws `INVALID_ARGUMENT` for settings that cannot be. A different partition count or codec is `TOPIC_MISMATCH`; other settings that are given are kept. */

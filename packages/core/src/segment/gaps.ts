@@ -3,7 +3,7 @@ import { isWalrusError } from '../errors.js'
 import { decodeGaps, encodeGaps, GAPS_BYTES_MAX, type SegmentGap, type SegmentGaps } from '../format/gaps-file.js'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
-import { publishFile } from '../storage/publish-file.js'
+import { publishFile, readWholeFile } from '../storage/publish-file.js'
 import { findSegmentId } from './scan.js'
 import { loadIndex, readSegmentHeader } from './seal.js'
 import { gapsFileName } from './segment-name.js'
@@ -12,15 +12,7 @@ import { gapsFileName } from './segment-name.js'
 export function loadGaps(fs: FileSystem, directory: string, baseOffset: number): SegmentGaps | undefined {
   const name = path.join(directory, gapsFileName(baseOffset))
   if (!fs.exists(name)) return undefined
-  const file = fs.open(name, 'read')
-  try {
-    // One byte more than such a file can have is enough for the decoder to refuse it.
-    const bytes = new Uint8Array(Math.min(file.size(), GAPS_BYTES_MAX + 1))
-    file.read(bytes, 0, bytes.length, 0)
-    return decodeGaps(bytes, name)
-  } finally {
-    file.close()
-  }
+  return decodeGaps(readWholeFile(fs, name, GAPS_BYTES_MAX), name)
 }
 
 /** Writes down, for good, what of a segment is given up. */

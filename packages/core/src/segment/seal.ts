@@ -6,7 +6,7 @@ import { Region } from '../format/region.js'
 import { decodeSegmentHeader, type SegmentHeader } from '../format/segment-header.js'
 import { INDEX_BYTES_MAX } from '../limits.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
-import { publishFile } from '../storage/publish-file.js'
+import { publishFile, readWholeFile } from '../storage/publish-file.js'
 import { IndexBuilder } from './index-builder.js'
 import { scanSegment } from './scan.js'
 import { indexFileName, producersFileName, segmentFileName } from './segment-name.js'
@@ -51,15 +51,7 @@ export function sealSegment(fs: FileSystem, directory: string, rolled: RolledSeg
 export function loadIndex(fs: FileSystem, directory: string, baseOffset: number): SegmentIndex | undefined {
   const name = path.join(directory, indexFileName(baseOffset))
   if (!fs.exists(name)) return undefined
-  const file = fs.open(name, 'read')
-  try {
-    // One byte more than an index can have is enough for the decoder to refuse it.
-    const bytes = new Uint8Array(Math.min(file.size(), INDEX_BYTES_MAX + 1))
-    file.read(bytes, 0, bytes.length, 0)
-    return decodeIndex(bytes, name)
-  } finally {
-    file.close()
-  }
+  return decodeIndex(readWholeFile(fs, name, INDEX_BYTES_MAX), name)
 }
 
 /** Reads the header of a segment's file; undefined where there is no sound one. */

@@ -19,12 +19,23 @@ export function publishFile(fs: FileSystem, directory: string, name: string, byt
   fs.syncDirectory(directory)
 }
 
-export function readWholeFile(fs: FileSystem, file: string): Uint8Array {
+/** A small file's bytes; of one that is longer, one byte more than `bytesMax`, which is enough for its decoder to refuse it. */
+export function readWholeFile(fs: FileSystem, file: string, bytesMax = Number.MAX_SAFE_INTEGER): Uint8Array {
   const handle = fs.open(file, 'read')
   try {
-    const bytes = new Uint8Array(handle.size())
+    const bytes = new Uint8Array(Math.min(handle.size(), bytesMax + 1))
     handle.read(bytes, 0, bytes.length, 0)
     return bytes
+  } finally {
+    handle.close()
+  }
+}
+
+/** A file's length. */
+export function fileBytes(fs: FileSystem, file: string): number {
+  const handle = fs.open(file, 'read')
+  try {
+    return handle.size()
   } finally {
     handle.close()
   }
