@@ -27,7 +27,7 @@ import {
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { decodeError } from '../message/error-codec.js'
 import { LargeBatches } from '../message/large-batches.js'
-import type { PartitionAssignment, WriterReply, WriterRequest } from '../writer/messages.js'
+import type { PartitionAssignment, RecoveryNotice, WriterReply, WriterRequest } from '../writer/messages.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { openLanes } from '../writer/settlement.js'
 import { type ThreadEnd, ThreadPair } from './thread-pair.js'
@@ -37,6 +37,8 @@ export type WriterEvent =
   | { type: 'writer-ended'; writer: number; reason: ThreadEnd['reason']; error?: Error }
   | { type: 'writer-restarted'; writer: number; restarts: number }
   | { type: 'writer-failed'; writer: number; error?: Error }
+  /** A partition was not found as it was left: see its members. */
+  | (RecoveryNotice & { writer: number })
   /** Something could not be forgotten: it is tried again in a minute, or at the next seal. */
   | { type: 'maintenance-failed'; writer: number; topic: string; partition: number; error: Error }
 
@@ -96,13 +98,12 @@ export class SupervisedWriter {
     this.#threads = this.#start([])
   }
 
-  /** Opens a partition in the writer's thread. Resolves to the bytes that recovery cut. */
-  async open(assignment: PartitionAssignment): Promise<number> {
+  /** Opens a partition in the writer's thread. */
+  async open(assignment: PartitionAssignment): Promise<void> {
     this.load++
     try {
-      const cutBytes = await this.#request((id) => ({ type: 'open', id, assignment }))
+      await this.#request((id) => ({ type: 'open', id, assignment }))
       this.assignments.set(assignment.slot, assignment)
-      return cutBytes
     } catch (error) {
       this.load--
       throw error
@@ -172,9 +173,11 @@ export class SupervisedWriter {
       resume,
       largeBatches: this.#largeBatches.held,
     })
-    threads.control.on('message', (reply: WriterReply) => {
+    threads.control.on('message', (message: WriterReply | RecoveryNotice) => {
       // A successor that was asked again answers for itself: what its predecessor said of a producer may be over.
-      if (this.#threads === threads) this.#receive(reply)
+      if (this.#threads !== threads) return
+      if ('type' in message) this.#options.onEvent({ ...message, writer: this.writer })
+      else this.#receive(message)
     })
     threads.control.unref()
     void threads.ended.then((end) => this.#onEnd(end))

@@ -44,6 +44,7 @@ import {
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
+import type { PartitionAssignment } from '../writer/messages.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { signalPartition } from '../writer/settlement.js'
 import {
@@ -285,12 +286,13 @@ export class Host implements ControlCalls, GroupHost {
     return this.change(async () => {
       const { partitions } = (await this.#topics.get(topic)?.place) ?? { partitions: [] }
       if (partitions[0]?.slot !== slot) throw unknownTopic(topic)
-      const offsets = partitions.map((place) => this.#durable(place.slot).offset)
+      const isMeant = (place: PartitionPlace): boolean => partition === null || place.partition === partition
+      const offsets = partitions.map((place) => (isMeant(place) ? this.#durable(place.slot).offset : null))
       const { producer, registry } = await this.#pool.store({ call: 'producer', name: topic, producer: name, offsets })
       const { id, epoch } = producer!
       const opening = partitions.map((place) => {
-        if (partition !== null && place.partition !== partition) return -1
-        const since = registry!.since[place.partition]
+        if (!isMeant(place)) return -1
+        const since = registry!.since[place.partition]!
         return this.#writers[place.writer].openProducer(place.slot, id, epoch, since)
       })
       return { id, epoch, lastSequences: await Promise.all(opening) }
@@ -405,10 +407,7 @@ export class Host implements ControlCalls, GroupHost {
         segmentEntries,
         durability,
         recovery: this.#options.recovery,
-        producers: registry && {
-          since: registry.since[partition] ?? 0,
-          epochs: new Map(Object.values(registry.producers).map(({ id, epoch }) => [id, epoch])),
-        },
+        producers: namedProducers(registry, partition),
       })
     } catch (error) {
       this.#freeSlots.push(slot)
@@ -463,6 +462,13 @@ export class Host implements ControlCalls, GroupHost {
     this.#changes = result.catch(() => {})
     return result
   }
+}
+
+/** What a partition's writer is to know of them; undefined where none was ever opened there. */
+function namedProducers(registry: ProducerRegistry | undefined, partition: number): PartitionAssignment['producers'] {
+  const since = registry?.since[partition] ?? undefined
+  if (registry === undefined || since === undefined) return undefined
+  return { since, epochs: new Map(Object.values(registry.producers).map(({ id, epoch }) => [id, epoch])) }
 }
 
 /** An offset is one partition's: for several, only a time or the end says what is meant. */

@@ -62,7 +62,7 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'prepare' }
   | { call: 'open'; name: string; request: TopicRequest; defaults: { durability: Durability } }
   | { call: 'get'; name: string }
-  | { call: 'producer'; name: string; producer: string; offsets: number[] }
+  | { call: 'producer'; name: string; producer: string; offsets: (number | null)[] }
   | { call: 'list' }
   | { call: 'delete'; name: string }
   | { call: 'keep'; keep: KeepRequest }

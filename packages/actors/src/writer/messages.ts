@@ -40,8 +40,19 @@ export type WriterRequest =
   | { type: 'producer'; id: number; slot: number; producerId: number; epoch: number; since: number }
   | { type: 'stop'; id: number }
 
-/** `value`: bytes that recovery cut (`open`), the last sequence that was accepted (`producer`). */
+/** `value`: the last sequence that was accepted (`producer`), else 0. */
 export type WriterReply = { id: number; ok: true; value: number } | { id: number; ok: false; error: EncodedError }
+
+/** That a partition was not found as it was left: told without being asked, before the answer to `open`. */
+export interface RecoveryNotice {
+  type: 'recovered'
+  topic: string
+  partition: number
+  /** Bytes of a torn tail, or behind damage, that were cut off. */
+  cutBytes: number
+  /** It is not known how far named producers came, and the recovery mode allows to go on: a repeat may be taken as new. */
+  producersLost: boolean
+}
 
 export type SyncMessage =
   | { type: 'watch'; slot: number; directory: string; durability: Durability }

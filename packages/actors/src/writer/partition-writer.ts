@@ -48,7 +48,7 @@ import {
 } from '../memory/layout.js'
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
 import { durabilityLevel, LEVEL_DISK } from './durability.js'
-import type { PartitionAssignment } from './messages.js'
+import type { PartitionAssignment, RecoveryNotice } from './messages.js'
 import { decodeRefusal, encodeRefusal, type RefusalKind } from './outcome.js'
 import { acknowledge, type LaneTable, snapshotLanes } from './settlement.js'
 import type { WriterLane } from './writer-lane.js'
@@ -63,6 +63,8 @@ export interface PartitionWriterContext {
   onRolled: (slot: number, segment: RolledSegment) => void
   /** The partition's files were cut: what the sync thread knows of them is over. */
   onPoisoned: (assignment: PartitionAssignment) => void
+  /** Tells the host. */
+  onRecovered: (notice: RecoveryNotice) => void
   count: (counter: number, by: number) => void
 }
 
@@ -107,15 +109,15 @@ export class PartitionWriter {
     this.#level = durabilityLevel(assignment.durability)
   }
 
-  /** Recovers the partition's files. `resume`: a writer of this partition died in this process. Returns bytes cut. */
-  open(resume: boolean): number {
+  /** Recovers the partition's files. `resume`: a writer of this partition died in this process. */
+  open(resume: boolean): void {
     const { memory } = this.#context
     if (resume && this.#isCutWanted) {
       // The dead writer had not come to the end of a failure: what it had left to refuse is refused first.
       this.hold()
       this.poisonHeld('sync', this.syncError)
       this.letGo()
-      return 0
+      return
     }
     const found: FoundBatches = new Map()
     const knownGood = resume ? this.#written : undefined
@@ -137,16 +139,15 @@ export class PartitionWriter {
     this.hold()
     this.#acknowledgeAll()
     this.letGo()
-    return log.cutBytes
   }
 
   #openLog(
     knownGood: KnownGood | undefined,
     tidy: boolean,
-    onRecovered?: (region: Region, at: number) => void,
+    onFound?: (region: Region, at: number) => void,
   ): PartitionLog {
-    const { fs, onRolled, memory } = this.#context
-    const { directory, partition, segmentBytes, segmentEntries, recovery, producers } = this.assignment
+    const { fs, onRolled, onRecovered, memory } = this.#context
+    const { topic, directory, partition, segmentBytes, segmentEntries, recovery, producers } = this.assignment
     const epoch = Atomics.load(memory.words, this.#at + PARTITION_EPOCH_AT)
     const log = PartitionLog.open({
       fs,
@@ -159,13 +160,15 @@ export class PartitionWriter {
       knownGood,
       tidy,
       leaseEpoch: epoch === 0 ? undefined : epoch + 1,
-      onRecovered: knownGood && onRecovered,
+      onRecovered: knownGood && onFound,
       producersSince: producers?.since,
       onRolled: (segment) => {
         this.#rolledCount++
         onRolled(this.slot, segment)
       },
     })
+    const { cutBytes, isProgressLost: producersLost } = log
+    if (cutBytes > 0 || producersLost) onRecovered({ type: 'recovered', topic, partition, cutBytes, producersLost })
     for (const [id, producerEpoch] of producers?.epochs ?? []) log.producers.fence(id, producerEpoch)
     Atomics.store(memory.words, this.#at + PARTITION_EPOCH_AT, log.leaseEpoch)
     return log

@@ -72,6 +72,7 @@ export class WriterLoop {
       laneOf: (lane) => this.#lane(lane),
       onRolled: (slot, segment) => this.#tellSync({ type: 'rolled', slot, segment }),
       onPoisoned: (assignment) => this.#watch(assignment),
+      onRecovered: (notice) => options.control.postMessage(notice),
       count: (counter, by) => {
         memory.doubles[countersAt + counter] += by
       },
@@ -222,10 +223,10 @@ export class WriterLoop {
 
   #open(assignment: PartitionAssignment, resume: boolean): number {
     const partition = new PartitionWriter(this.#context, assignment)
-    const cutBytes = partition.open(resume)
+    partition.open(resume)
     this.#partitions.set(assignment.slot, partition)
     this.#watch(assignment)
-    return cutBytes
+    return 0
   }
 
   #watch({ slot, directory, durability }: PartitionAssignment): void {

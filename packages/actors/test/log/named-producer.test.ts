@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { Ack, Producer, Topic } from '#actors/index.js'
+import type { Ack, Producer, Topic, WalrusEvent } from '#actors/index.js'
 import { Faults } from './faults.js'
 import {
   errorOf,
@@ -101,6 +101,46 @@ describe('a named producer', () => {
     await both.append('2', { key: 'k' })
     for (const fenced of [left, right]) await expectRefusal(fenced.append('x'), 'PRODUCER_FENCED')
     expect(await readAll(topic)).toHaveLength(4)
+  })
+
+  test('of one partition does not hold up another one that is trimmed', async () => {
+    const directory = temporaryDirectory()
+    let walrus = await openLog(directory)
+    let topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: 2, segmentEntries: 10 })
+    await (await opened(topic, 0)).append('named')
+    const other = topic.producer({ partition: 1 })
+    for (const value of names(50)) await other.append(value)
+    await topic.trim({ before: 45, partition: 1 })
+    await walrus.close()
+    walrus = await openLog(directory)
+    topic = await walrus.topic<string>('t')
+    expect((await opened(topic)).lastSequences).toEqual([0, -1])
+    expect(await readValues(topic, 1)).toEqual(names(5, 45))
+  })
+
+  test('of which nothing is known any more is new, and the loss is told, where the mode allows to go on', async () => {
+    const directory = temporaryDirectory()
+    const first = await openLog(directory)
+    const topic = await first.topic<string>('t', { codec: 'utf8', segmentEntries: 10 })
+    const producer = await opened(topic)
+    for (const value of names(50)) await producer.append(value)
+    await topic.trim({ before: 45 })
+    await first.close()
+    // What was not sealed yet is, and what is forgotten goes.
+    const again = await openLog(directory)
+    await again.topic('t')
+    await again.close()
+    const files = fs.readdirSync(path.join(directory, 'default/t/0')).filter((name) => name.endsWith('.producers'))
+    for (const name of files) fs.rmSync(path.join(directory, 'default/t/0', name))
+    const strict = await openLog(directory)
+    await expectRefusal(strict.topic('t'), 'SEGMENT_CORRUPT')
+    await strict.close()
+    const events: WalrusEvent[] = []
+    const walrus = await openLog(directory, { recovery: 'tail', onEvent: (event) => events.push(event) })
+    await walrus.topic('t')
+    expect(events).toEqual([
+      { type: 'recovered', writer: 0, topic: 't', partition: 0, cutBytes: 0, producersLost: true },
+    ])
   })
 
   test('in another thread fences the one in this', async () => {

@@ -18,6 +18,7 @@ import {
 } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { fileBytes, publishFile, readWholeFile } from '../storage/publish-file.js'
+import { countDispensable, loadProducersSince, spansOf } from './producer-file.js'
 import { countForgotten, countRemovable, planRetention, type Retention, type RetentionPlan } from './retention.js'
 
 export const STATE_FILE = 'partition.state'
@@ -52,13 +53,18 @@ export function removeOldest(fs: FileSystem, directory: string, bases: readonly 
   fs.syncDirectory(directory)
 }
 
-/** Removes segments below the partition's first offset, as far as they are not the writer's. Returns how many. */
+/**
+ * Removes segments below the partition's first offset, as far as they are not the writer's, nor the last to know how far
+ * named producers came. Returns how many.
+ */
 export function removeForgotten(fs: FileSystem, directory: string, openBase: number): number {
   const { offsetFirst } = loadState(fs, directory)
-  const { bases, removable } = look(fs, directory, openBase)
-  const forgotten = bases.slice(0, countForgotten(bases, removable, offsetFirst))
-  removeOldest(fs, directory, forgotten)
-  return forgotten.length
+  const { bases, isSealed, removable } = look(fs, directory, openBase)
+  const sealed = spansOf(bases, openBase).filter(({ base }) => isSealed(base))
+  const forgotten = countForgotten(bases, removable, offsetFirst)
+  const count = countDispensable(fs, directory, sealed, forgotten, () => loadProducersSince(fs, directory))
+  removeOldest(fs, directory, bases.slice(0, count))
+  return count
 }
 
 /** Where the acknowledged point of a partition in use lies. */

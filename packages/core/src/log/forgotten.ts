@@ -2,6 +2,8 @@ import path from 'node:path'
 import { WalrusError } from '../errors.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { loadState, removeOldest, STATE_FILE, writeState } from './forget.js'
+import { countDispensable, spansOf } from './producer-file.js'
+import type { RecoveredPartition } from './recovered-segment.js'
 import { countForgotten, countRemovable } from './retention.js'
 
 // What recovery has to know of forgetting: segments below the first offset are not there, whatever the directory holds.
@@ -13,16 +15,19 @@ interface Place {
   tidy?: boolean
 }
 
-/** Takes forgotten segments out of `bases` and `sealed`, with `tidy` also from the disk. Returns the first offset. */
-export function forgetBefore(place: Place, bases: number[], sealed: Set<number>): number {
-  const { fs, directory, tidy } = place
+/** Takes forgotten segments out of `bases` and `sealed`; what of them may go is decided when producers are recovered. */
+export function forgetBefore(
+  place: Place,
+  bases: number[],
+  sealed: Set<number>,
+): { offsetFirst: number; forgotten: number[] } {
   const { offsetFirst } = soundState(place)
   const removable = countRemovable(bases, (base) => sealed.has(base), Number.POSITIVE_INFINITY)
   const forgotten = bases.splice(0, countForgotten(bases, removable, offsetFirst))
-  if (tidy) removeOldest(fs, directory, forgotten)
   // An index below the first segment is on its way out, maybe in another thread's hands at this moment.
-  for (const base of sealed) if (forgotten.includes(base) || (!tidy && base < (bases[0] ?? 0))) sealed.delete(base)
-  return offsetFirst
+  for (const base of sealed)
+    if (forgotten.includes(base) || (!place.tidy && base < (bases[0] ?? 0))) sealed.delete(base)
+  return { offsetFirst, forgotten }
 }
 
 /**
@@ -34,6 +39,20 @@ export function settleFirst(place: Place, result: { offsetFirst: number; offsetN
   result.offsetFirst = result.offsetNext
   if (!place.tidy) return
   writeState(place.fs, place.directory, { offsetFirst: result.offsetFirst })
+}
+
+/** Takes away what was forgotten before the log was opened, as far as it is not the last to know of named producers. */
+export function finishForgetting(
+  fs: FileSystem,
+  directory: string,
+  { bases, forgotten, open, offsetNext }: RecoveredPartition,
+  producersSince: number | undefined,
+): void {
+  if (forgotten.length === 0) return
+  const sealed = open === undefined ? bases : bases.slice(0, -1)
+  const spans = spansOf([...forgotten, ...sealed], open?.header.baseOffset ?? offsetNext)
+  const count = countDispensable(fs, directory, spans, forgotten.length, () => producersSince)
+  removeOldest(fs, directory, forgotten.slice(0, count))
 }
 
 function soundState({ fs, directory, mode, tidy }: Place) {

@@ -8,6 +8,7 @@ import { OpenSegment } from '../segment/open-segment.js'
 import type { RecoveryMode } from '../segment/recovery.js'
 import { type RolledSegment, sealSegment } from '../segment/seal.js'
 import type { FileSystem } from '../storage/file-system.js'
+import { finishForgetting } from './forgotten.js'
 import type { KnownGood } from './known-good.js'
 import { recoverPartition } from './partition-recovery.js'
 import { noteBatch, recoverProducers, snapshotProducers } from './producer-recovery.js'
@@ -57,6 +58,8 @@ export class PartitionLog {
   readonly bases: number[]
   /** How far each named producer has come, up to `offsetNext`. Batches that it does not admit are not to be staged. */
   readonly producers: ProducerTable
+  /** How far named producers came could not be found out, and the mode allowed to go on: repeats may be taken as new. */
+  readonly isProgressLost: boolean
   #open: OpenSegment | undefined
   readonly #options: PartitionLogOptions
   #offsetNext: number
@@ -84,16 +87,20 @@ export class PartitionLog {
     this.offsetFirst = recovered.offsetFirst
     this.cutBytes = recovered.cutBytes
     try {
-      this.producers = recoverProducers({
+      const { table, isIncomplete } = recoverProducers({
         fs: options.fs,
         directory: options.directory,
         mode: options.recovery,
-        bases: recovered.bases,
+        bases: [...recovered.forgotten, ...recovered.bases],
         openBase: recovered.open?.header.baseOffset,
         offsetNext: recovered.offsetNext,
         offsetRemembered: options.knownGood?.offset ?? recovered.offsetNext,
         since: options.producersSince,
       })
+      this.producers = table
+      this.isProgressLost = isIncomplete
+      // Only now: they may have been the last to tell how far named producers came.
+      if (options.tidy ?? true) finishForgetting(options.fs, options.directory, recovered, options.producersSince)
     } catch (error) {
       recovered.open?.abandon()
       throw error

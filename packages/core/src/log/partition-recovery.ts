@@ -59,8 +59,8 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   }
   const bases = segmentBases(names)
   const sealed = new Set(basesWithSuffix(names, INDEX_SUFFIX))
-  const forgotten = forgetBefore(options, bases, sealed)
-  const isSegment = new Set(bases)
+  const { offsetFirst, forgotten } = forgetBefore(options, bases, sealed)
+  const isSegment = new Set([...forgotten, ...bases])
   for (const base of basesWithSuffix(names, GAPS_SUFFIX)) {
     // Below the first segment, it is on its way out, maybe in another thread's hands at this moment.
     const isMine = options.tidy || base >= (bases[0] ?? 0)
@@ -71,9 +71,10 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   const offsetEnd = options.mode === 'skip' ? endOfOrphans(options, orphans) : 0
   const result: RecoveredPartition = {
     bases,
+    forgotten,
     open: undefined,
-    offsetFirst: Math.max(forgotten, bases[0] ?? 0),
-    offsetNext: bases[0] ?? Math.max(offsetEnd, forgotten),
+    offsetFirst: Math.max(offsetFirst, bases[0] ?? 0),
+    offsetNext: bases[0] ?? Math.max(offsetEnd, offsetFirst),
     epochLast: 0,
     cutBytes: 0,
   }

@@ -8,21 +8,21 @@ import {
   batchSequenceFirst,
   isBatchOfNamed,
 } from '../format/batch.js'
-import { decodeProducers, encodeProducers } from '../format/producers-file.js'
+import { encodeProducers } from '../format/producers-file.js'
 import type { Region } from '../format/region.js'
 import type { RecoveryMode } from '../segment/recovery.js'
-import { readSegmentHeader } from '../segment/seal.js'
 import { producersFileName, segmentFileName } from '../segment/segment-name.js'
 import { walkHeaders } from '../segment/walk.js'
 import type { FileSystem } from '../storage/file-system.js'
-import { publishFile, readWholeFile } from '../storage/publish-file.js'
+import { publishFile } from '../storage/publish-file.js'
+import { loadProducers, type SegmentSpan, segmentIdOf, spansOf } from './producer-file.js'
 import { ProducerTable } from './producer-state.js'
 
 export interface ProducerRecoveryOptions {
   fs: FileSystem
   directory: string
   mode: RecoveryMode
-  /** All segments of the recovered partition, ascending; all but `openBase` are sealed. */
+  /** All segments in the directory, ascending, forgotten ones as well; all but `openBase` are sealed. */
   bases: readonly number[]
   openBase: number | undefined
   offsetNext: number
@@ -32,36 +32,40 @@ export interface ProducerRecoveryOptions {
   since: number | undefined
 }
 
-interface Segment {
-  base: number
-  offsetEnd: number
+export interface RecoveredProducers {
+  table: ProducerTable
+  /** What could tell is trimmed away, and the mode allows to go on without: a repeat may be taken for something new. */
+  isIncomplete: boolean
 }
 
 /**
  * Finds out how far each named producer came: from the `.producers` file of the last sealed segment that has one, and
  * the headers of all batches behind it. Normally that is the last sealed segment, so that no sealed data is read.
  */
-export function recoverProducers(options: ProducerRecoveryOptions): ProducerTable {
-  const { bases, openBase, offsetNext, since } = options
-  const table = new ProducerTable()
-  const segments = bases.map((base, place): Segment => ({ base, offsetEnd: bases[place + 1] ?? offsetNext }))
+export function recoverProducers(options: ProducerRecoveryOptions): RecoveredProducers {
+  const { fs, directory, bases, openBase, offsetNext, since } = options
+  const table = new ProducerTable(since !== undefined)
+  const segments = spansOf(bases, offsetNext)
   const sealedCount = openBase === undefined ? segments.length : segments.length - 1
   let place = sealedCount
   let isFound = false
-  while (!isFound && place > 0) {
+  while (place > 0) {
     const segment = segments[place - 1]
-    isFound = restoreFrom(options, segment, table)
+    const producers = loadProducers(fs, directory, segment)
+    isFound = producers !== undefined
+    if (isFound) table.restore(producers!)
     if (isFound || segment.offsetEnd <= (since ?? offsetNext)) break
     place--
   }
+  if (!isFound && since === undefined) return { table, isIncomplete: false }
   // What was trimmed away cannot be read again, and only a file of producers still knew of it.
-  if (!isFound && place === 0 && since !== undefined && (bases[0] ?? 0) > since) refuseIncomplete(options)
-  if (!isFound && since === undefined) return table
+  const isIncomplete = !isFound && place === 0 && (bases[0] ?? 0) > since!
+  if (isIncomplete) refuseIncomplete(options)
   for (; place < segments.length; place++) {
     addBatches(options, segments[place], table)
     if (place === sealedCount - 1) keep(options, segments[place], table)
   }
-  return table
+  return { table, isIncomplete }
 }
 
 /** Notes a batch that is staged or found; batches without a named producer are nothing to it. */
@@ -81,39 +85,12 @@ export function snapshotProducers(
   table: ProducerTable,
   segment: { segmentId: number; baseOffset: number; offsetEnd: number },
 ): Uint8Array | undefined {
-  return table.hasWritten ? encodeProducers({ ...segment, producers: table.states() }) : undefined
-}
-
-/** Takes over what a segment's file says; false where there is none, or it cannot be believed and is made anew. */
-function restoreFrom({ fs, directory }: ProducerRecoveryOptions, segment: Segment, table: ProducerTable): boolean {
-  const name = path.join(directory, producersFileName(segment.base))
-  if (!fs.exists(name)) return false
-  try {
-    const file = decodeProducers(readWholeFile(fs, name), name)
-    // A file that a later life of the segment has overtaken says something else.
-    if (file.offsetEnd !== segment.offsetEnd || file.segmentId !== segmentIdOf(fs, directory, segment.base))
-      return false
-    table.restore(file.producers)
-    return true
-  } catch (error) {
-    if (error instanceof WalrusError && error.code === 'SEGMENT_CORRUPT') return false
-    throw error
-  }
-}
-
-function segmentIdOf(fs: FileSystem, directory: string, base: number): number | undefined {
-  const name = path.join(directory, segmentFileName(base))
-  const file = fs.open(name, 'read')
-  try {
-    return readSegmentHeader(file, name)?.segmentId
-  } finally {
-    file.close()
-  }
+  return table.isUsed ? encodeProducers({ ...segment, producers: table.states() }) : undefined
 }
 
 function addBatches(
   { fs, directory, mode, offsetRemembered }: ProducerRecoveryOptions,
-  segment: Segment,
+  segment: SegmentSpan,
   table: ProducerTable,
 ) {
   const name = path.join(directory, segmentFileName(segment.base))
@@ -134,7 +111,11 @@ function addBatches(
 }
 
 /** Spares the next open the reading. A disk that has no room for it is no reason not to open. */
-function keep({ fs, directory }: ProducerRecoveryOptions, { base, offsetEnd }: Segment, table: ProducerTable): void {
+function keep(
+  { fs, directory }: ProducerRecoveryOptions,
+  { base, offsetEnd }: SegmentSpan,
+  table: ProducerTable,
+): void {
   const segmentId = segmentIdOf(fs, directory, base)
   const bytes =
     segmentId === undefined ? undefined : snapshotProducers(table, { segmentId, baseOffset: base, offsetEnd })

@@ -20,8 +20,8 @@ export interface RegisteredProducer {
 
 /** What is in a topic's `producers.json`. */
 export interface ProducerRegistry {
-  /** By partition: no named producer has written below this offset. */
-  since: number[]
+  /** By partition: no named producer has written below this offset; null: none was ever opened there. */
+  since: (number | null)[]
   producers: Record<string, RegisteredProducer>
 }
 
@@ -33,19 +33,22 @@ export function loadRegistry(fs: FileSystem, directory: string): ProducerRegistr
 
 /**
  * Opens a named producer once more: its epoch is one higher than ever before, durably, when this returns. `offsets` are
- * those that the partitions' next records will have at least.
+ * those that the partitions' next records will have at least; null where it is not opened for that partition.
  */
 export function registerProducer(
   fs: FileSystem,
   directory: string,
   name: string,
-  offsets: readonly number[],
+  offsets: readonly (number | null)[],
 ): { producer: RegisteredProducer; registry: ProducerRegistry } {
   checkProducerName(name)
   const known = loadRegistry(fs, directory)
   const producers: Record<string, RegisteredProducer> = Object.assign(Object.create(null), known?.producers)
   // A partition that had to be cut goes on at a lower offset than it began with.
-  const since = offsets.map((offset, partition) => Math.min(offset, known?.since[partition] ?? offset))
+  const since = offsets.map((offset, partition) => {
+    const before = known?.since[partition] ?? null
+    return offset === null || before === null ? (offset ?? before) : Math.min(offset, before)
+  })
   const before = producers[name]
   if (before === undefined && Object.keys(producers).length >= NAMED_PRODUCERS_MAX) {
     throw new WalrusError(

@@ -38,6 +38,12 @@ export const OUT_OF_SEQUENCE = -4
  */
 export class ProducerTable {
   readonly #entries = new Map<number, ProducerEntry>()
+  readonly #hasBeenUsed: boolean
+
+  /** `hasBeenUsed`: a name was opened here once, whatever came of it. */
+  constructor(hasBeenUsed = false) {
+    this.#hasBeenUsed = hasBeenUsed
+  }
 
   /** Batches of an older epoch than this are refused from now on. */
   fence(id: number, epoch: number): void {
@@ -95,10 +101,9 @@ export class ProducerTable {
     recent.splice(0, gone)
   }
 
-  /** Whether any producer has written here: then there is something to keep. */
-  get hasWritten(): boolean {
-    for (const { sequenceNext } of this.#entries.values()) if (sequenceNext > 0) return true
-    return false
+  /** Whether any name was opened here: then it is kept how far each came, be it that none has written. */
+  get isUsed(): boolean {
+    return this.#hasBeenUsed || this.#entries.size > 0
   }
 
   /** Those who have written here, for a snapshot. */

@@ -22,7 +22,7 @@ export interface RecoveryOptions {
   segmentBytes: number
   nowMs: number
   knownGood?: KnownGood
-  /** Nobody else works on the directory: what an interrupted forgetting left is taken away. */
+  /** Nobody else works on the directory: of what an interrupted forgetting left, all but segments is taken away. */
   tidy?: boolean
   /** Base offsets of sealed segments that are read in spite of their index, which is then made anew. */
   suspects?: ReadonlySet<number>
@@ -33,6 +33,8 @@ export interface RecoveryOptions {
 export interface RecoveredPartition {
   /** Base offsets of all segments, ascending, the open one included. */
   bases: number[]
+  /** Those of sealed segments before them that are forgotten and still in the directory. */
+  forgotten: number[]
   /** Undefined: there is none to go on with, the next segment begins at `offsetNext`. */
   open: OpenSegment | undefined
   /** First offset that exists. */

@@ -6,13 +6,16 @@ import { encodeBatch } from '#core/format/batch-encoder.js'
 import { NAMED_PRODUCER_ID_MIN } from '#core/format/layout.js'
 import { decodeProducers, encodeProducers } from '#core/format/producers-file.js'
 import { cutPartition } from '#core/log/cut-partition.js'
+import { removeForgotten, writeState } from '#core/log/forget.js'
 import type { PartitionLog, PartitionLogOptions } from '#core/log/partition-log.js'
 import { loadRegistry, registerProducer } from '#core/log/producer-registry.js'
 import { DUPLICATE } from '#core/log/producer-state.js'
+import { segmentBases } from '#core/segment/segment-name.js'
 import { NodeFileSystem } from '#core/storage/node-file-system.js'
 import { append, openPartition, START_MS } from '../support/partition.js'
 import { check, fc } from '../support/property.js'
 import { temporaryDirectory } from '../support/temporary.js'
+import { dyingFileSystem, TracedFileSystem } from '../support/traced-file-system.js'
 
 const A = NAMED_PRODUCER_ID_MIN + 1
 const B = NAMED_PRODUCER_ID_MIN + 2 ** 40
@@ -45,6 +48,27 @@ function written(directory: string): { offsetsOfA: number[] } {
   }
   log.close()
   return { offsetsOfA }
+}
+
+/** A partition whose segments a kill left unsealed, behind a durable trim of all that `A` wrote: 6 records. */
+function writtenAndTrimmed(directory: string): void {
+  const log = open(directory, { onRolled: () => {} })
+  for (let round = 0; round < 3; round++) send(log, A, 2)
+  for (let round = 0; round < 20; round++) append(log, 'x'.repeat(300))
+  registerProducer(new NodeFileSystem(), path.dirname(directory), 'a', [0])
+  writeState(new NodeFileSystem(), directory, { offsetFirst: log.offsetNext - 1 })
+  log.abandon()
+}
+
+/** Opens with a process that dies before its `fatal`th call. Returns whether it came to that. */
+function dies(directory: string, fatal: number): boolean {
+  const { fs: dying, hasDied } = dyingFileSystem(fatal)
+  try {
+    open(directory, { fs: dying }).abandon()
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'EIO' })
+  }
+  return hasDied()
 }
 
 function expectRecovered(directory: string, offsetsOfA: number[], more: Partial<PartitionLogOptions> = {}): void {
@@ -140,6 +164,53 @@ describe('how far named producers came', () => {
     )
   })
 
+  test('is still known after kills at every call of recoveries, behind a trim of all that the name wrote', () => {
+    for (let first = 1, isKilled = true; isKilled; first++) {
+      const directory = path.join(temporaryDirectory(), '0')
+      writtenAndTrimmed(directory)
+      isKilled = dies(directory, first)
+      for (let next = 1; isKilled && dies(directory, next); next++);
+      const log = open(directory)
+      expect([log.producers.lastSequence(A), log.isProgressLost]).toEqual([5, false])
+      removeForgotten(new NodeFileSystem(), directory, log.openBaseOffset)
+      log.close()
+      const again = open(directory)
+      expect(again.producers.lastSequence(A)).toBe(5)
+      again.close()
+      expect(segmentBases(fs.readdirSync(directory)).length).toBe(2)
+    }
+  })
+
+  test('keeps forgotten segments until something else tells, be it that the disk is full', () => {
+    const directory = path.join(temporaryDirectory(), '0')
+    writtenAndTrimmed(directory)
+    const full = new TracedFileSystem(({ name, file }) => {
+      if (name === 'create' && file.includes('.producers')) throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+    })
+    const basesBefore = segmentBases(fs.readdirSync(directory))
+    for (let round = 0; round < 3; round++) {
+      const log = open(directory, { fs: full })
+      expect(log.producers.lastSequence(A)).toBe(5)
+      removeForgotten(full, directory, log.openBaseOffset)
+      log.close()
+      expect(segmentBases(fs.readdirSync(directory))).toEqual(basesBefore)
+    }
+    open(directory).close()
+    expect(segmentBases(fs.readdirSync(directory)).length).toBe(2)
+  })
+
+  test('is known to be nothing where a name was opened and has not written, whatever is trimmed', () => {
+    const directory = temporaryDirectory()
+    const log = open(directory)
+    for (let round = 0; round < 40; round++) append(log, 'x'.repeat(300))
+    writeState(new NodeFileSystem(), directory, { offsetFirst: 39 })
+    removeForgotten(new NodeFileSystem(), directory, log.openBaseOffset)
+    log.close()
+    const again = open(directory)
+    expect([again.offsetFirst, again.producers.lastSequence(A)]).toEqual([39, -1])
+    again.close()
+  })
+
   test('costs nothing where no name was ever used', () => {
     const directory = temporaryDirectory()
     const log = open(directory, { producersSince: undefined })
@@ -200,6 +271,8 @@ describe('a registry', () => {
       since: [3, 0],
       producers: JSON.parse(JSON.stringify(other.registry.producers)),
     })
+    expect(registerProducer(disk, directory, 'b', [null, 0, null, 7]).registry.since).toEqual([3, 0, null, 7])
+    expect(registerProducer(disk, directory, 'b', [8, null, 6, 5]).registry.since).toEqual([3, 0, 6, 5])
     expect(registerProducer(disk, directory, '__proto__', [3, 9]).producer).toEqual({ ...other.producer, epoch: 2 })
   })
 
