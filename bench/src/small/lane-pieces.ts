@@ -4,7 +4,7 @@ import { LaneReader } from '../../../packages/actors/dist/lane/lane-reader.js'
 import { LaneWriter } from '../../../packages/actors/dist/lane/lane-writer.js'
 import { AtomicWords } from '../../../packages/actors/dist/lane/layout.js'
 import { RECORD_FRAMING } from '../../../packages/actors/dist/lane/record-lane.js'
-import { CODECS } from '../../../packages/actors/dist/log/codec.js'
+import { CODECS, putPrepared } from '../../../packages/actors/dist/log/codec.js'
 import { murmur2 } from '../../../packages/actors/dist/log/partitioner.js'
 import type { Piece } from './piece.js'
 
@@ -74,7 +74,8 @@ function codecPieces(): Piece[] {
       against: name === 'bytes' ? undefined : `codec bytes: put ${VALUE_BYTES} B`,
       run(times) {
         let sum = 0
-        for (let turn = 0; turn < times; turn++) sum += codec.put(value, region, BATCH_HEADER_BYTES, RING_BYTES)
+        for (let turn = 0; turn < times; turn++)
+          sum += putPrepared(codec.prepare(value), region, BATCH_HEADER_BYTES, RING_BYTES)
         return sum
       },
     }

@@ -67,6 +67,7 @@ export {
   SegmentReader,
   type SegmentReaderOptions,
 } from './segment/segment-reader.js'
+export { shown } from './shown.js'
 export { BoundedFileSystem } from './storage/bounded-file-system.js'
 export { type DirectoryLock, lockDirectory } from './storage/directory-lock.js'
 export type { FileSystem, OpenFile } from './storage/file-system.js'

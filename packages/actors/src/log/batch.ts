@@ -12,6 +12,7 @@ import {
   RECORD_TIMESTAMP_DELTA_AT,
   RECORD_VALUE_LENGTH_AT,
   Region,
+  shown,
   WalrusError,
 } from '@walrus-log/core'
 import { decodeHeaders, type ValueCodec } from './codec.js'
@@ -122,6 +123,13 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
 
   /** The records from offset `from` on in memory of their own, which no later read overwrites. */
   copy(from: number): Batch<Value> {
+    if (!(Number.isSafeInteger(from) && from >= 0 && from <= this.baseOffset + this.count)) {
+      throw new WalrusError(
+        'INVALID_ARGUMENT',
+        `a batch of offsets up to ${this.baseOffset + this.count - 1} cannot be copied from ${shown(from)} on; give an offset of it`,
+        { field: 'from' },
+      )
+    }
     const length = this.#end - this.#at
     const region = Region.allocate(length)
     region.u8.set(this.region.u8.subarray(this.#at, this.#end))

@@ -348,7 +348,7 @@ export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>
 }
 
 function wantedOf(limits: number | ConsumeLimits | undefined): Wanted {
-  const { max, maxBytes } = checkConsumeLimits(typeof limits === 'number' ? { max: limits } : (limits ?? {}))
+  const { max, maxBytes } = checkConsumeLimits(typeof limits === 'object' ? limits : { max: limits })
   const bytes = maxBytes ?? (max === undefined ? READ_BYTES_DEFAULT : Number.POSITIVE_INFINITY)
   return { records: max ?? Number.POSITIVE_INFINITY, bytes }
 }

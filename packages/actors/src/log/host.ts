@@ -5,6 +5,7 @@ import {
   isWalrusError,
   lockDirectory,
   type ProducerRegistry,
+  systemErrorCode,
   type TopicConfig,
   type TopicRequest,
   WalrusError,
@@ -55,6 +56,7 @@ import {
   type PartitionPlace,
   readFirstOffset,
   type TopicPlace,
+  type TopicSlot,
   type TopicStats,
   type TrimmedPartition,
   type TrimRequest,
@@ -108,10 +110,12 @@ export class Host implements ControlCalls, GroupHost {
   /** Takes the namespace's directory. Throws `LOCKED` where somebody has it. */
   static async open(root: string, memory: SharedMemory, options: FilledOpenOptions): Promise<Host> {
     const directory = path.join(path.resolve(root), options.namespace)
-    const pool = new ReaderPool(directory, options.fileSystem?.toString())
+    const pool = new ReaderPool(directory, options.fileSystem)
     let lock: DirectoryLock | undefined
     try {
-      await pool.store({ call: 'directory' })
+      await pool.store({ call: 'directory' }).catch((cause) => {
+        throw NO_DIRECTORY.has(systemErrorCode(cause)) ? noDirectory(directory, cause) : cause
+      })
       lock = lockDirectory(directory)
       await pool.store({ call: 'prepare' })
       return new Host(directory, memory, options, lock, pool)
@@ -127,13 +131,15 @@ export class Host implements ControlCalls, GroupHost {
     return this.change(() => this.#openTopic(name, request))
   }
 
-  /** Opens a topic that is there, as one change: a deletion must not come between the look and the open, which makes it. */
-  #openExisting(name: string): Promise<TopicPlace> {
-    requireNotReserved(name)
-    return this.change(async () => {
-      await this.#pool.store({ call: 'get', name })
-      return this.#openTopic(name, {})
-    })
+  /** The topic that has that slot, after all changes of what is open. One of its name that was made later is not meant. */
+  #require({ topic, slot }: TopicSlot): Promise<TopicPlace> {
+    return this.change(() => this.#opened({ topic, slot }))
+  }
+
+  async #opened({ topic, slot }: TopicSlot): Promise<TopicPlace> {
+    const place = await this.#topics.get(topic)?.place
+    if (place?.partitions[0].slot !== slot) throw unknownTopic(topic)
+    return place
   }
 
   async #openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
@@ -175,7 +181,7 @@ export class Host implements ControlCalls, GroupHost {
   }
 
   get fileSystem(): string | undefined {
-    return this.#options.fileSystem?.toString()
+    return this.#options.fileSystem
   }
 
   placeOf(topic: string): Promise<TopicPlace> | undefined {
@@ -211,11 +217,11 @@ export class Host implements ControlCalls, GroupHost {
   leaveGroup = (membership: Membership) => this.groups.leaveGroup(membership)
   cursorMoved = (event: CursorEvent) => this.groups.cursorMoved(event)
 
-  async topicStats(name: string): Promise<TopicStats> {
-    const place = await this.#openExisting(name)
+  async topicStats(topic: TopicSlot): Promise<TopicStats> {
+    const place = await this.#require(topic)
     const { partitions } = place
     const stats: TopicStats = {
-      topic: name,
+      topic: place.config.name,
       records: 0,
       bytes: 0,
       partitions: [],
@@ -266,8 +272,8 @@ export class Host implements ControlCalls, GroupHost {
     })
   }
 
-  async trim(name: string, { before, partition }: TrimRequest): Promise<TrimmedPartition[]> {
-    const topic = await this.#openExisting(name)
+  async trim({ before, partition, ...slot }: TrimRequest): Promise<TrimmedPartition[]> {
+    const topic = await this.#require(slot)
     const places = choosePartitions(topic, partition)
     if (typeof before === 'number') requireTrimmable(topic, places, before, (slot) => this.#durable(slot).offset)
     return Promise.all(
@@ -284,8 +290,7 @@ export class Host implements ControlCalls, GroupHost {
    */
   openProducer({ topic, slot, name, partition }: OpenProducerRequest): Promise<OpenedProducer> {
     return this.change(async () => {
-      const { partitions } = (await this.#topics.get(topic)?.place) ?? { partitions: [] }
-      if (partitions[0]?.slot !== slot) throw unknownTopic(topic)
+      const { partitions } = await this.#opened({ topic, slot })
       const isMeant = (place: PartitionPlace): boolean => partition === null || place.partition === partition
       const offsets = partitions.map((place) => (isMeant(place) ? this.#durable(place.slot).offset : null))
       const { producer, registry } = await this.#pool.store({ call: 'producer', name: topic, producer: name, offsets })
@@ -425,7 +430,7 @@ export class Host implements ControlCalls, GroupHost {
       const writer = new SupervisedWriter({
         memory: this.memory,
         writer: this.#writers.length,
-        fileSystem: this.#options.fileSystem?.toString(),
+        fileSystem: this.#options.fileSystem,
         filesMax: Math.floor(this.#options.openFilesMax / (2 * this.#options.writerThreadsMax)),
         onEvent: this.#options.onEvent ?? (() => {}),
       })
@@ -491,6 +496,25 @@ function requireTrimmable(
     'OFFSET_OUT_OF_RANGE',
     `partition ${places[0].partition} of ${name} ends at offset ${next}, it cannot be trimmed before ${before}; trim before ${next} to forget all of it`,
     { next },
+  )
+}
+
+/** What the system says of a path that cannot be, or that this process may not use. */
+const NO_DIRECTORY: ReadonlySet<string> = new Set([
+  'ENOTDIR',
+  'EEXIST',
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENAMETOOLONG',
+  'ELOOP',
+])
+
+function noDirectory(directory: string, cause: Error): WalrusError {
+  return new WalrusError(
+    'INVALID_ARGUMENT',
+    `${directory} cannot be made, or used, as a directory (${systemErrorCode(cause)}); name another one, or give this process the right to it`,
+    { field: 'directory', cause },
   )
 }
 

@@ -43,7 +43,13 @@ import type { PartitionPlace, TopicPlace } from './place.js'
 
 export type { PartitionPlace, TopicPlace } from './place.js'
 
-export interface TrimRequest {
+/** Names an open topic. `slot` is its first partition's, so that a later topic of that name is not meant. */
+export interface TopicSlot {
+  topic: string
+  slot: number
+}
+
+export interface TrimRequest extends TopicSlot {
   before: 'end' | number | { timestampMs: number }
   partition?: number
 }
@@ -75,10 +81,8 @@ export interface PartitionStats {
   segments: number
 }
 
-/** Asks for a name of a producer; `slot` is the topic's first partition's, so that a later topic of that name is not meant. */
-export interface OpenProducerRequest {
-  topic: string
-  slot: number
+/** Asks for a name of a producer. */
+export interface OpenProducerRequest extends TopicSlot {
   name: string
   /** The one partition that is written to; null: all. */
   partition: number | null
@@ -95,9 +99,9 @@ export interface OpenedProducer {
 export interface ControlCalls extends GroupCalls {
   openTopic(name: string, request: TopicRequest): Promise<TopicPlace>
   topics(): Promise<TopicConfig[]>
-  topicStats(name: string): Promise<TopicStats>
+  topicStats(topic: TopicSlot): Promise<TopicStats>
   deleteTopic(name: string): Promise<void>
-  trim(name: string, request: TrimRequest): Promise<TrimmedPartition[]>
+  trim(request: TrimRequest): Promise<TrimmedPartition[]>
   openProducer(request: OpenProducerRequest): Promise<OpenedProducer>
   /** Reads on a thread of the reader pool into memory that is shared. */
   fill(request: FillRequest): Promise<FillReply>

@@ -49,13 +49,22 @@ const openOptions = z.strictObject({
   /** Segment files that all writers together hold open; idle ones are closed and opened again unseen. */
   openFilesMax: z.number().int().min(OPEN_FILES_MAX_MIN).default(OPEN_FILES_MAX_DEFAULT),
   /** Module whose default export makes the `FileSystem` for the log's threads; the host's own by default. */
-  fileSystem: z.union([z.string(), z.instanceof(URL)]).optional(),
+  fileSystem: z.union([z.string().min(1), z.instanceof(URL).transform((url) => url.href)]).optional(),
   /** Is told of writers that end and are started again, of cursors that were moved, and of what could not be forgotten. */
   onEvent: z.custom<(event: WalrusEvent) => void>((value) => typeof value === 'function').optional(),
 })
 
 export type OpenOptions = z.input<typeof openOptions>
 export type FilledOpenOptions = z.output<typeof openOptions>
+
+/** Not what only has its prototype. */
+const signal = z.custom<AbortSignal>((value) => {
+  try {
+    return typeof Reflect.get(AbortSignal.prototype, 'aborted', value) === 'boolean'
+  } catch {
+    return false
+  }
+}, 'an AbortSignal was expected')
 
 const limit = z.number().int().min(0)
 
@@ -90,7 +99,7 @@ const readOptions = z.strictObject({
   from: position.default('start'),
   /** Go on with what is appended later. */
   follow: z.boolean().default(false),
-  signal: z.instanceof(AbortSignal).optional(),
+  signal: signal.optional(),
   /** One partition; all of them where it is left out. */
   partition: z.number().int().min(0).optional(),
   /** Read and check on another core, ahead of the reader. Always so on the main thread. */
@@ -116,7 +125,7 @@ const consumerOptions = z.strictObject({
   from: position.default('start'),
   /** `for await` waits for what is appended later; else it ends when all is read. */
   follow: z.boolean().default(true),
-  signal: z.instanceof(AbortSignal).optional(),
+  signal: signal.optional(),
 })
 
 export type ConsumerOptions = z.input<typeof consumerOptions>
@@ -131,13 +140,14 @@ const consumeLimits = z.strictObject({
 
 export type ConsumeLimits = z.input<typeof consumeLimits>
 
+const seekPosition = position
+
 const seekOptions = z.strictObject({
-  position,
   /** One partition; all that the consumer has where it is left out. */
   partition: z.number().int().min(0).optional(),
 })
 
-export type SeekOptions = Omit<z.input<typeof seekOptions>, 'position'>
+export type SeekOptions = z.input<typeof seekOptions>
 
 /** What may be said of one record as it is sent. */
 export interface RecordOptions {
@@ -172,7 +182,7 @@ export function checkSeek(
   options: SeekOptions,
   partitions: number,
 ): { position: ConsumeFrom; partition?: number } {
-  const checked = check(seekOptions, { ...options, position: to })
+  const checked = { ...check(seekOptions, options), position: check(seekPosition, to) }
   if (checked.partition === undefined || checked.partition < partitions) return checked
   throw new WalrusError(
     'INVALID_ARGUMENT',
@@ -182,15 +192,25 @@ export function checkSeek(
 }
 
 function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
-  const result = schema.safeParse(options)
-  if (result.success) return result.data
-  const issue = result.error.issues[0]
-  const field = issue.path.join('.') || (issue.code === 'unrecognized_keys' ? issue.keys[0] : 'options')
-  throw new WalrusError(
-    'INVALID_ARGUMENT',
-    `option ${field}: ${issue.message}; see the table of options in the README`,
-    { field },
-  )
+  let refusal: { field: string; message: string }
+  try {
+    const result = schema.safeParse(options)
+    if (result.success) return result.data
+    const issue = result.error.issues[0]
+    const field = issue.path.map(String).join('.') || (issue.code === 'unrecognized_keys' ? issue.keys[0] : 'options')
+    refusal = { field, message: issue.message }
+  } catch (cause) {
+    // A getter threw, or a proxy's trap, also while the refusal was put into words.
+    throw invalidOption('options', 'cannot be read', cause)
+  }
+  throw invalidOption(refusal.field, refusal.message)
+}
+
+function invalidOption(field: string, what: string, cause?: unknown): WalrusError {
+  return new WalrusError('INVALID_ARGUMENT', `option ${field}: ${what}; see the table of options in the README`, {
+    field,
+    cause,
+  })
 }
 
 export function batchTooLarge(bytes: number): WalrusError {

@@ -1,5 +1,5 @@
 import { isMainThread } from 'node:worker_threads'
-import { checkProducerName, WalrusError } from '@walrus-log/core'
+import { checkProducerName, shown, WalrusError } from '@walrus-log/core'
 import { blockUntilRung, type Waiter } from '../lane/doorbell.js'
 import { CLIENT_DOORBELL_AT, clientAt } from '../memory/layout.js'
 import { decodeRefusal, isFenced } from '../writer/outcome.js'
@@ -168,6 +168,13 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
       throw new WalrusError('INVALID_ARGUMENT', 'readySync would block the main thread; await ready() there', {
         field: 'thread',
       })
+    if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0)) {
+      throw new WalrusError(
+        'INVALID_ARGUMENT',
+        `a timeout is a number of milliseconds from 0 on, ${shown(timeoutMs)} was given; leave it out to wait without one`,
+        { field: 'timeoutMs' },
+      )
+    }
     this.#requireOpen()
     this.#name?.require()
     this.#records.publishAll()
@@ -200,16 +207,18 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
 
   /** Appends records to one partition as one batch: all or none, at consecutive offsets. */
   appendBatch(values: readonly Value[], options: RecordOptions = NO_RECORD_OPTIONS): Promise<Ack[]> {
-    if (values.length === 0) return Promise.resolve([])
     return new Promise((resolve, reject) => {
+      // The records are those that the array holds now, also where there is no room yet.
+      const records = copyOf(values)
+      if (records.length === 0) return resolve([])
       const acks: Ack[] = []
       const send = (): boolean => {
-        const lane = this.#records.sendBatch(values, options)
+        const lane = this.#records.sendBatch(records, options)
         if (lane === undefined) return false
         this.#awaitAck(
           lane,
           (ack) => {
-            for (let index = 0; index < values.length; index++)
+            for (let index = 0; index < records.length; index++)
               acks.push({ ...ack, offset: ack.offset < 0 ? ack.offset : ack.offset + index })
             resolve(acks)
           },
@@ -412,6 +421,20 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
     })
     this.#client.doorbell.add(this)
   }
+}
+
+function copyOf<Value>(values: readonly Value[]): Value[] {
+  let cause: unknown
+  try {
+    if (Array.isArray(values)) return Array.from(values)
+  } catch (error) {
+    cause = error
+  }
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `appendBatch takes an array of values, ${shown(values)} was given; use append() for one value`,
+    { field: 'values', cause },
+  )
 }
 
 /** How long a blocked sender sleeps before it looks again whether the log was closed. */

@@ -8,12 +8,11 @@ import {
   RECORD_HEADER_BYTES,
   Region,
   recordBytes,
-  WalrusError,
   writeRecordHeader,
 } from '@walrus-log/core'
-import { durabilityLevel } from '../writer/durability.js'
 import { decodeRefusal, encodeRefusal } from '../writer/outcome.js'
-import { CODECS, encodeHeaders, encodeKey, type ValueCodec } from './codec.js'
+import { CODECS, isBytes, type PreparedValue, preparedBytes, putPrepared, type ValueCodec } from './codec.js'
+import { type GivenOptions, takeOptions } from './given-options.js'
 import { batchTooLarge, NO_RECORD_OPTIONS, type RecordOptions, recordTooLarge } from './options.js'
 import { CLOSED, FULL, type PartitionLane, TOO_LARGE } from './partition-lane.js'
 import { partitionOfKey } from './partitioner.js'
@@ -88,7 +87,7 @@ export class RecordWriter {
    * false where it is not that simple.
    */
   #addPlain(value: unknown): boolean {
-    if (!(value instanceof Uint8Array)) return false
+    if (!isBytes(value)) return false
     const partition = this.#fixed ?? this.#nextPartition
     const lane = this.lanes[partition]
     if (lane === undefined || !lane.addPlain(value)) return false
@@ -101,14 +100,14 @@ export class RecordWriter {
 
   /** Copies a record into the lane of its partition, or returns false. Nothing here makes an object. */
   #put(value: unknown, codec: ValueCodec, options: RecordOptions): boolean {
-    if (options.sequence !== undefined) this.#checkSequence(options.sequence)
-    const key = options.key === undefined ? undefined : encodeKey(options.key)
-    const headers = options.headers === undefined ? undefined : encodeHeaders(options.headers)
+    const { key, headers, timestamp, level, sequence } = takeOptions(options, this.#options.takesSequences)
+    const prepared = codec.prepare(value)
     const first = this.#choosePartition(key)
     let partition = first
     // Without a key any partition will do: one whose lane is full does not hold the others up.
     do {
-      if (this.#putInto(this.#lane(partition), value, codec, key, headers, options)) {
+      const lane = this.#lane(partition)
+      if (this.#putInto(lane, prepared, key, headers, timestamp, level, sequence)) {
         this.lastPartition = partition
         return true
       }
@@ -122,34 +121,35 @@ export class RecordWriter {
 
   #putInto(
     lane: PartitionLane,
-    value: unknown,
-    codec: ValueCodec,
+    value: PreparedValue,
     key: Uint8Array | undefined,
     headers: Uint8Array | undefined,
-    options: RecordOptions,
+    timestampGiven: number | undefined,
+    level: number,
+    sequence: number | undefined,
   ): boolean {
     const keyLength = key === undefined ? 0 : key.length
     const headersLength = headers === undefined ? 0 : headers.length
-    let { timestamp } = options
-    const level = recordLevel(options.durability)
-    if (timestamp !== undefined) checkTimestamp(timestamp)
-    else if (lane.hasGivenTime) timestamp = Date.now()
+    const timestamp = timestampGiven === undefined && lane.hasGivenTime ? Date.now() : timestampGiven
     if (timestamp !== undefined && lane.hasOpenBatch && !lane.fitsTimestamp(timestamp)) lane.publish()
-    if (lane.isNamed) lane.turnTo(options.sequence, 1)
+    if (lane.isNamed) lane.turnTo(sequence, 1)
     let length = -1
     let at: number
-    let room = GUESS_BYTES
-    // A codec that learns the length by writing gets what room there is, and asks for more where that does not do.
-    if (codec === CODECS.bytes) room = codec.encode(value).length
+    // Text learns its length by being written: it gets what room there is, and asks for more where that does not do.
+    let room = typeof value === 'string' ? GUESS_BYTES : value.length
     for (;;) {
       at = lane.reserve(recordBytes(room, keyLength, headersLength))
       if (at === FULL) return false
       if (at === CLOSED) this.#requireLane(lane)
-      if (at === TOO_LARGE) return this.#putLarge(lane, value, codec, key, headers, options)
+      if (at === TOO_LARGE) {
+        // A record that no lane holds travels in memory of its own.
+        const bytes = typeof value === 'string' ? Buffer.from(value, 'utf8') : value
+        return this.#sendEncodedBatch(lane, [bytes], { key, headers, timestamp: timestampGiven, level, sequence })
+      }
       const valueAt = at + RECORD_HEADER_BYTES + keyLength + headersLength
-      length = codec.put(value, lane.region, valueAt, lane.limit)
+      length = putPrepared(value, lane.region, valueAt, lane.limit)
       if (length >= 0) break
-      room = codec.encode(value).length
+      room = preparedBytes(value)
     }
     if (timestamp !== undefined && !lane.hasOpenBatch) lane.setTimestampFirst(timestamp)
     const delta = timestamp === undefined ? 0 : timestamp - lane.timestampFirst
@@ -177,28 +177,14 @@ export class RecordWriter {
     return true
   }
 
-  /** A record that no lane holds travels in memory of its own. */
-  #putLarge(
-    lane: PartitionLane,
-    value: unknown,
-    codec: ValueCodec,
-    key: Uint8Array | undefined,
-    headers: Uint8Array | undefined,
-    options: RecordOptions,
-  ): boolean {
-    const bytes = codec.encode(value)
-    return this.#sendEncodedBatch(lane, [bytes], key, headers, options)
-  }
-
   /** Sends values to one partition as one batch, and returns its lane; undefined where there is no room. */
   sendBatch(values: readonly unknown[], options: RecordOptions): PartitionLane | undefined {
     this.#options.requireOpen()
-    if (options.sequence !== undefined) this.#checkSequence(options.sequence)
-    const key = encodeKey(options.key)
-    const partition = this.#choosePartition(key)
-    const lane = this.#lane(partition)
+    const given = { ...takeOptions(options, this.#options.takesSequences) }
     const encoded = values.map((value) => this.#codec.encode(value))
-    if (!this.#sendEncodedBatch(lane, encoded, key, encodeHeaders(options.headers), options)) {
+    const partition = this.#choosePartition(given.key)
+    const lane = this.#lane(partition)
+    if (!this.#sendEncodedBatch(lane, encoded, given)) {
       this.#fullPartition = partition
       return undefined
     }
@@ -206,13 +192,8 @@ export class RecordWriter {
     return lane
   }
 
-  #sendEncodedBatch(
-    lane: PartitionLane,
-    values: Uint8Array[],
-    key: Uint8Array | undefined,
-    headers: Uint8Array | undefined,
-    options: RecordOptions,
-  ): boolean {
+  #sendEncodedBatch(lane: PartitionLane, values: Uint8Array[], given: GivenOptions): boolean {
+    const { key, headers, level, sequence } = given
     this.#requireLane(lane)
     let batchBytes = BATCH_HEADER_BYTES
     for (const value of values) {
@@ -223,9 +204,8 @@ export class RecordWriter {
     if (batchBytes > BATCH_BYTES_MAX) throw batchTooLarge(batchBytes)
     const isLarge = batchBytes > lane.batchBytesMax
     if (isLarge && !lane.canSendLarge()) return false
-    const timestampMs = options.timestamp === undefined ? Date.now() : checkTimestamp(options.timestamp)
-    const level = recordLevel(options.durability)
-    if (lane.isNamed) lane.turnTo(options.sequence, values.length)
+    const timestampMs = given.timestamp ?? Date.now()
+    if (lane.isNamed) lane.turnTo(sequence, values.length)
     // The lane completes the header.
     const origin = { producerId: 0, producerEpoch: 0, sequenceFirst: 0, timestampMs }
     // What is too large for the lane may have to travel in the memory that it is encoded in.
@@ -260,22 +240,6 @@ export class RecordWriter {
     if (lane.hasWriterFailed) throw decodeRefusal(encodeRefusal('writer'), `${this.#options.topic}/${lane.partition}`)
   }
 
-  #checkSequence(sequence: number): void {
-    if (!this.#options.takesSequences) {
-      throw new WalrusError(
-        'INVALID_ARGUMENT',
-        'a record has a sequence with a producer that has a producerId and writes to one partition; give it both, or leave the sequence out',
-        { field: 'sequence' },
-      )
-    }
-    if (Number.isSafeInteger(sequence) && sequence >= 0) return
-    throw new WalrusError(
-      'INVALID_ARGUMENT',
-      `a sequence is a whole number from 0 on, ${sequence} was given; count the producer's records`,
-      { field: 'sequence' },
-    )
-  }
-
   #publishAtTurnEnd(): void {
     this.#publishIsDue = true
     queueMicrotask(this.#publishDue)
@@ -289,22 +253,3 @@ export class RecordWriter {
 
 /** Room that is asked for first for a value whose length shows only when it is encoded. */
 const GUESS_BYTES = 64
-
-function recordLevel(durability: RecordOptions['durability']): number {
-  if (durability === undefined) return 0
-  if (durability === 'none' || durability === 'os' || durability === 'disk') return durabilityLevel(durability)
-  throw new WalrusError(
-    'INVALID_ARGUMENT',
-    `a record's durability is 'none', 'os' or 'disk', ${JSON.stringify(durability)} was given; take one of these`,
-    { field: 'durability' },
-  )
-}
-
-function checkTimestamp(timestamp: number): number {
-  if (Number.isSafeInteger(timestamp) && timestamp >= 0) return timestamp
-  throw new WalrusError(
-    'INVALID_ARGUMENT',
-    `a timestamp is a whole number of milliseconds since 1970, ${timestamp} was given; round it`,
-    { field: 'timestamp' },
-  )
-}

@@ -3,7 +3,7 @@ import type { GroupClient } from '../group/group-client.js'
 import type { Batch } from './batch.js'
 import { Consumer } from './consumer.js'
 import type { Gap } from './gap.js'
-import type { LogClient, TopicPlace, TopicStats, TrimmedPartition } from './log-client.js'
+import type { LogClient, TopicPlace, TopicSlot, TopicStats, TrimmedPartition } from './log-client.js'
 import {
   type ConsumerOptions,
   checkConsumerOptions,
@@ -66,7 +66,8 @@ export class Topic<Value = unknown> {
   async trim(options: TrimOptions): Promise<TrimmedPartition[]> {
     this.#client.requireOpen()
     const { before, partition } = checkTrimOptions(options)
-    return this.#client.control.trim(this.name, {
+    return this.#client.control.trim({
+      ...this.#slot,
       before: before instanceof Date ? { timestampMs: before.getTime() } : before,
       partition,
     })
@@ -84,8 +85,11 @@ export class Topic<Value = unknown> {
     return new Consumer<Value>(this.#client, this.#access.groups, this.#place, this.#access, group, filled)
   }
 
-  stats(): Promise<TopicStats> {
+  async stats(): Promise<TopicStats> {
     this.#client.requireOpen()
-    return this.#client.control.topicStats(this.name)
+    return this.#client.control.topicStats(this.#slot)
+  }
+  get #slot(): TopicSlot {
+    return { topic: this.name, slot: this.#place.partitions[0].slot }
   }
 }

@@ -1,4 +1,5 @@
-import { checkName, type FileSystem, type TopicConfig, WalrusError } from '@walrus-log/core'
+import { types } from 'node:util'
+import { checkName, type FileSystem, shown, type TopicConfig, WalrusError } from '@walrus-log/core'
 import { GroupClient } from '../group/group-client.js'
 import { GroupService } from '../group/group-service.js'
 import type { HostPlace } from '../group/messages.js'
@@ -11,6 +12,7 @@ import {
   CLIENT_RINGS_AT,
   CLIENT_STATE_AT,
   CLIENTS_MAX,
+  CONTROL_WORDS,
   clientAt,
   HEADER_ATTACH_SIGNAL_AT,
   HEADER_MAGIC_AT,
@@ -85,12 +87,13 @@ export class Walrus {
   static async open(directory?: string, options: OpenOptions = {}): Promise<Walrus> {
     const filled = checkOpenOptions(options)
     const root = directory ?? (process.env['WALRUS_DATA_DIR'] || DATA_DIRECTORY_DEFAULT)
+    checkDirectory(root)
     checkName('namespace', filled.namespace)
     const memory = SharedMemory.allocate(filled.laneBytesMax)
     const host = await Host.open(root, memory, filled)
     const client = new LogClient(memory, claimClient(memory), host)
     openClient(memory, client.client)
-    const fileSystem = filled.fileSystem?.toString()
+    const { fileSystem } = filled
     host.groups = new GroupService(host, client, filled.onEvent ?? (() => {}))
     const groups = new GroupClient(client, host.groups.place)
     answerAttachedThreads(client, host)
@@ -99,7 +102,8 @@ export class Walrus {
   }
 
   /** Takes part, from another thread, in a log that is open in this process. */
-  static async attach(handle: WalrusHandle): Promise<Walrus> {
+  static async attach(given: WalrusHandle): Promise<Walrus> {
+    const handle = takeHandle(given)
     const memory = memoryOf(handle)
     if (!memory.isOpen) throw closedError()
     const number = claimClient(memory)
@@ -123,9 +127,9 @@ export class Walrus {
     const client = new LogClient(memory, number, {
       openTopic: (name, request) => control!.calls.openTopic(name, request),
       topics: () => control!.calls.topics(),
-      topicStats: (name) => control!.calls.topicStats(name),
+      topicStats: (topic) => control!.calls.topicStats(topic),
       deleteTopic: (name) => control!.calls.deleteTopic(name),
-      trim: (name, request) => control!.calls.trim(name, request),
+      trim: (request) => control!.calls.trim(request),
       openProducer: (request) => control!.calls.openProducer(request),
       cursorLog: () => control!.calls.cursorLog(),
       compactCursors: () => control!.calls.compactCursors(),
@@ -162,6 +166,7 @@ export class Walrus {
   /** Opens a topic, or creates it. Throws `TOPIC_MISMATCH` where it exists with other partitions or another codec. */
   async topic<Value = unknown>(name: string, options: TopicOptions = {}): Promise<Topic<Value>> {
     this.#client.requireOpen()
+    checkName('topic', name)
     const place = await this.#client.control.openTopic(name, checkTopicOptions(options))
     return new Topic<Value>(this.#client, place, {
       fs: this.#fs,
@@ -178,6 +183,7 @@ export class Walrus {
   /** Removes a topic with all its records. Producers that still send to it are refused with `UNKNOWN_TOPIC`. */
   async deleteTopic(name: string): Promise<void> {
     this.#client.requireOpen()
+    checkName('topic', name)
     await this.#client.control.deleteTopic(name)
   }
 
@@ -276,14 +282,8 @@ function settleOpenLogs(): void {
 const memories = new WeakMap<SharedArrayBuffer, SharedMemory>()
 
 function memoryOf(handle: WalrusHandle): SharedMemory {
-  const isHandle = handle?.kind === 'walrus-handle' && handle.buffers?.control instanceof SharedArrayBuffer
-  const known = isHandle ? memories.get(handle.buffers.control) : undefined
+  const known = memories.get(handle.buffers.control)
   if (known !== undefined) return known
-  if (!isHandle) {
-    throw new WalrusError('INVALID_ARGUMENT', 'attach() takes what handle() gave in the thread that opened the log', {
-      field: 'handle',
-    })
-  }
   const memory = new SharedMemory(handle.buffers)
   if (memory.words[HEADER_MAGIC_AT] !== MEMORY_MAGIC) {
     throw new WalrusError(
@@ -294,6 +294,41 @@ function memoryOf(handle: WalrusHandle): SharedMemory {
   }
   memories.set(handle.buffers.control, memory)
   return memory
+}
+
+/** The handle's parts, each read once. Throws `INVALID_ARGUMENT` unless it is one. */
+function takeHandle(handle: WalrusHandle): WalrusHandle {
+  let cause: unknown
+  try {
+    const { kind, directory, fileSystem, buffers, host } = handle
+    const { control, arena } = buffers
+    const { thread, log } = host
+    const isHandle =
+      kind === 'walrus-handle' &&
+      typeof directory === 'string' &&
+      (fileSystem === undefined || typeof fileSystem === 'string') &&
+      types.isSharedArrayBuffer(control) &&
+      control.byteLength === CONTROL_WORDS * 4 &&
+      types.isSharedArrayBuffer(arena instanceof SharedArrayBuffer ? arena : arena.buffer) &&
+      Number.isSafeInteger(thread) &&
+      Number.isSafeInteger(log)
+    if (isHandle) return { kind, directory, fileSystem, buffers: { control, arena }, host: { thread, log } }
+  } catch (error) {
+    cause = error
+  }
+  throw new WalrusError('INVALID_ARGUMENT', 'attach() takes what handle() gave in the thread that opened the log', {
+    field: 'handle',
+    cause,
+  })
+}
+
+function checkDirectory(directory: unknown): asserts directory is string {
+  if (typeof directory === 'string' && directory !== '' && !directory.includes('\0')) return
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `the directory of a log is a path, ${shown(directory)} was given; leave it out for ${DATA_DIRECTORY_DEFAULT}`,
+    { field: 'directory' },
+  )
 }
 
 /** The host's part: whenever its doorbell rings, new clients are taken notice of and everybody's calls are answered. */

@@ -36,7 +36,10 @@ export function wrongKeepingField({ retention, segmentMs, cleanup }: KeepingConf
 }
 
 function isRetention(retention: unknown): boolean {
-  if (typeof retention !== 'object' || retention === null || Array.isArray(retention)) return false
+  // What else has no fields, such as a date, would be something else in the file.
+  if (typeof retention !== 'object' || retention === null || Object.getPrototypeOf(retention) !== Object.prototype) {
+    return false
+  }
   return Object.entries(retention).every(
     ([name, limit]) => ['ms', 'bytes', 'records'].includes(name) && (limit === undefined || isLimit(limit, 0)),
   )

@@ -1,5 +1,6 @@
 import { WalrusError } from '../errors.js'
 import { NAME_LENGTH_MAX } from '../limits.js'
+import { shown } from '../shown.js'
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/
 
@@ -13,10 +14,9 @@ export function isName(name: unknown): name is string {
  */
 export function checkName(kind: 'topic' | 'namespace' | 'group', name: unknown): asserts name is string {
   if (isName(name)) return
-  const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 80)) : String(name)
   throw new WalrusError(
     'INVALID_ARGUMENT',
-    `${kind} name ${shown} cannot be used: take 1 to ${NAME_LENGTH_MAX} of A-Z a-z 0-9 . _ -, beginning with a letter, a digit or _`,
+    `${kind} name ${shown(name)} cannot be used: take 1 to ${NAME_LENGTH_MAX} of A-Z a-z 0-9 . _ -, beginning with a letter, a digit or _`,
     { field: kind },
   )
 }

@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib'
 import { WalrusError } from '../errors.js'
 import { FORMAT_VERSION, NAMED_PRODUCER_ID_MIN } from '../format/layout.js'
 import { NAMED_PRODUCERS_MAX, PRODUCER_NAME_BYTES_MAX } from '../limits.js'
+import { shown } from '../shown.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { publishFile, readWholeFile } from '../storage/publish-file.js'
 
@@ -70,12 +71,12 @@ export function registerProducer(
 }
 
 /** Throws `INVALID_ARGUMENT` unless it can name a producer. */
-export function checkProducerName(name: string): void {
-  const bytes = Buffer.byteLength(name)
-  if (bytes >= 1 && bytes <= PRODUCER_NAME_BYTES_MAX && Buffer.from(name).toString() === name) return
+export function checkProducerName(name: unknown): asserts name is string {
+  const bytes = typeof name === 'string' ? Buffer.from(name) : Buffer.alloc(0)
+  if (bytes.length >= 1 && bytes.length <= PRODUCER_NAME_BYTES_MAX && bytes.toString() === name) return
   throw new WalrusError(
     'INVALID_ARGUMENT',
-    `a producerId has 1 to ${PRODUCER_NAME_BYTES_MAX} bytes of UTF-8, ${JSON.stringify(name.slice(0, 40))} was given; take a shorter or another one`,
+    `a producerId has 1 to ${PRODUCER_NAME_BYTES_MAX} bytes of UTF-8, ${shown(name)} was given; take a shorter or another one`,
     { field: 'producerId' },
   )
 }

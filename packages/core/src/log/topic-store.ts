@@ -9,6 +9,7 @@ import {
   SEGMENT_ENTRIES_DEFAULT,
 } from '../limits.js'
 import { TEMPORARY_SUFFIX } from '../segment/segment-name.js'
+import { shown } from '../shown.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { readWholeFile } from '../storage/publish-file.js'
 import { type KeepingConfig, wrongKeepingField } from './keeping.js'
@@ -84,7 +85,9 @@ export class TopicStore {
   open(name: string, request: TopicRequest, defaults: { durability: Durability }, nowMs: number): TopicConfig {
     checkName('topic', name)
     const directory = path.join(this.#directory, name)
-    const given = Object.fromEntries(Object.entries(request).filter(([, value]) => value !== undefined))
+    const given: TopicRequest = Object.fromEntries(
+      Object.entries(copyOf(request)).filter(([, value]) => value !== undefined),
+    )
     if (!this.#fs.exists(path.join(directory, CONFIG_FILE))) {
       const config: TopicConfig = {
         name,
@@ -103,7 +106,7 @@ export class TopicStore {
     }
     const existing = this.get(name)
     for (const field of ['partitions', 'codec'] as const) {
-      const asked = request[field]
+      const asked = given[field]
       if (asked === undefined || asked === existing[field]) continue
       throw new WalrusError(
         'TOPIC_MISMATCH',
@@ -209,12 +212,27 @@ function isDurability(value: unknown): boolean {
   return typeof everyMs === 'number' && everyMs > 0 && Number.isFinite(everyMs)
 }
 
+/** The request as plain values, which are the same whenever they are looked at. Only such can be written into the file. */
+function copyOf(request: TopicRequest): TopicRequest {
+  let cause: unknown
+  try {
+    if (typeof request === 'object' && request !== null) return structuredClone(request)
+  } catch (error) {
+    cause = error
+  }
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `a topic's settings are an object of plain values, ${shown(request)} was given; see TopicConfig for what it takes`,
+    { field: 'options', cause },
+  )
+}
+
 function checkConfig(config: TopicConfig): void {
   const field = wrongField(config)
   if (field === undefined) return
   throw new WalrusError(
     'INVALID_ARGUMENT',
-    `topic ${JSON.stringify(config.name)} cannot have ${field} ${JSON.stringify(config[field])}; see TopicConfig for what it takes`,
+    `topic ${JSON.stringify(config.name)} cannot have ${field} ${shown(config[field])}; see TopicConfig for what it takes`,
     { field },
   )
 }

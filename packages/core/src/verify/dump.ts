@@ -22,6 +22,7 @@ import { readSegmentHeader } from '../segment/seal.js'
 import { parseBaseOffset, SEGMENT_SUFFIX } from '../segment/segment-name.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { readWholeFile } from '../storage/publish-file.js'
+import { checkFileSystem, checkPath } from './check-arguments.js'
 
 /** What stands in a file, in order. Ends are exclusive. */
 export type DumpItem =
@@ -69,6 +70,7 @@ const BATCHES_AT_ONCE = 64
 
 /** Shows a segment's file, also one that is damaged or whose name says nothing. */
 export function* dumpSegment(fs: FileSystem, name: string): Generator<DumpItem, void, undefined> {
+  checkFile(fs, name)
   const file = fs.open(name, 'read')
   try {
     const header = readSegmentHeader(file, name)
@@ -159,6 +161,7 @@ function damage(gap: SegmentGap, reason: string, isGivenUp = false): DumpItem {
 
 /** Shows an index; a damaged one is one damage. */
 export function* dumpIndex(fs: FileSystem, name: string): Generator<DumpItem, void, undefined> {
+  checkFile(fs, name)
   const bytes = readWholeFile(fs, name)
   const index = unlessCorrupt(() => decodeIndex(bytes, name))
   if (typeof index === 'string') {
@@ -175,6 +178,7 @@ export function* dumpIndex(fs: FileSystem, name: string): Generator<DumpItem, vo
 
 /** Shows what of a segment was given up. */
 export function* dumpGaps(fs: FileSystem, name: string): Generator<DumpItem, void, undefined> {
+  checkFile(fs, name)
   const bytes = readWholeFile(fs, name)
   const gaps = unlessCorrupt(() => decodeGaps(bytes, name))
   if (typeof gaps === 'string') {
@@ -192,4 +196,9 @@ function unlessCorrupt<Decoded>(decode: () => Decoded): Decoded | string {
     if (isWalrusError(error)) return error.message
     throw error
   }
+}
+
+function checkFile(fs: FileSystem, name: string): void {
+  checkFileSystem(fs)
+  checkPath('name', name)
 }

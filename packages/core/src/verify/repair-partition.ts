@@ -16,7 +16,9 @@ import type { Finding } from './findings.js'
 import type { PartitionPlace, PartitionReport } from './verify-partition.js'
 
 /** `cut`: the log ends at the first damage. `skip`: all that is whole is kept, readers are shown gaps. */
-export type RepairMode = 'cut' | 'skip'
+export type RepairMode = (typeof REPAIR_MODES)[number]
+
+export const REPAIR_MODES = ['cut', 'skip'] as const
 
 /**
  * Mends what `report` says of a partition that nobody has open. Whatever is changed or removed is kept beside, under a

@@ -1,13 +1,16 @@
 import path from 'node:path'
+import { types } from 'node:util'
 import { isWalrusError, WalrusError } from '../errors.js'
 import { isName } from '../log/names.js'
 import { loadRegistry, REGISTRY_FILE } from '../log/producer-registry.js'
 import { checkSettings } from '../log/topic-file.js'
 import { CONFIG_FILE, TopicStore } from '../log/topic-store.js'
+import { shown } from '../shown.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { readWholeFile } from '../storage/publish-file.js'
+import { checkFileSystem, checkPath, refusal, takeFields } from './check-arguments.js'
 import { ADVICE, type Finding, type FindingKind } from './findings.js'
-import { copyFile, type RepairMode, repairPartition } from './repair-partition.js'
+import { copyFile, REPAIR_MODES, type RepairMode, repairPartition } from './repair-partition.js'
 import { type PartitionPlace, type PartitionReport, verifyPartition } from './verify-partition.js'
 
 export interface VerifyOptions {
@@ -32,7 +35,8 @@ export interface TopicReport {
 }
 
 /** Reads every byte of a log that nobody has open, topic by topic, and mends what it is told to. */
-export function* verifyLog(options: VerifyOptions): Generator<TopicReport, void, undefined> {
+export function* verifyLog(given: VerifyOptions): Generator<TopicReport, void, undefined> {
+  const options = checkOptions(given)
   const { fs, directory } = options
   const found = fs.list(directory).filter((name) => isTopic(fs, path.join(directory, name)))
   for (const topic of options.topics ?? []) {
@@ -41,6 +45,37 @@ export function* verifyLog(options: VerifyOptions): Generator<TopicReport, void,
     throw new WalrusError('UNKNOWN_TOPIC', `there is no topic ${JSON.stringify(topic)} in ${directory}; ${known}`)
   }
   for (const topic of options.topics ?? found.sort()) yield verifyTopic(options, topic)
+}
+
+function isNames(topics: unknown): boolean {
+  if (types.isProxy(topics) || !Array.isArray(topics)) return false
+  return topics.every((topic) => typeof topic === 'string')
+}
+
+const OPTIONS = ['fs', 'directory', 'topics', 'repair', 'nowMs'] as const
+
+/** Whatever is to be mended: nothing has been touched when one of them is refused. */
+function checkOptions(given: VerifyOptions): VerifyOptions {
+  const options = takeFields(given, OPTIONS)
+  const { fs, directory, topics, repair, nowMs } = options
+  checkFileSystem(fs)
+  checkPath('directory', directory)
+  if (topics !== undefined && !isNames(topics)) {
+    throw refusal('topics', `topics are an array of names, ${shown(topics)} was given; leave it out for all of them`)
+  }
+  if (repair !== undefined && !REPAIR_MODES.includes(repair)) {
+    throw refusal(
+      'repair',
+      `repair is one of ${REPAIR_MODES.join(', ')}, ${shown(repair)} was given; leave it out to look only`,
+    )
+  }
+  if (!(Number.isSafeInteger(nowMs) && nowMs >= 0)) {
+    throw refusal(
+      'nowMs',
+      `nowMs is a whole number of milliseconds since 1970, ${shown(nowMs)} was given; pass Date.now()`,
+    )
+  }
+  return options
 }
 
 /** Settings, or partitions without them. */

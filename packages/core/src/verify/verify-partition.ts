@@ -5,7 +5,9 @@ import type { SegmentGap } from '../format/gaps-file.js'
 import { encodeIndex, type SegmentIndex } from '../format/index-file.js'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { decodeProducers } from '../format/producers-file.js'
+import { PARTITIONS_MAX } from '../limits.js'
 import { loadState, STATE_FILE } from '../log/forget.js'
+import { checkName } from '../log/names.js'
 import { identifySegment, isHeaderGivenUp, loadGaps, type SegmentIdentity } from '../segment/gaps.js'
 import { IndexBuilder } from '../segment/index-builder.js'
 import { contentEnd, type DamageReason, scanSegment } from '../segment/scan.js'
@@ -21,8 +23,10 @@ import {
   segmentBases,
   segmentFileName,
 } from '../segment/segment-name.js'
+import { shown } from '../shown.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { readWholeFile } from '../storage/publish-file.js'
+import { checkFileSystem, checkPath, refusal, takeFields } from './check-arguments.js'
 import { ADVICE, type Finding, type FindingKind } from './findings.js'
 
 export interface PartitionPlace {
@@ -46,7 +50,17 @@ export interface PartitionReport {
 
 /** Reads every byte of a partition's files, and says what is wrong with them. Changes nothing. */
 export function verifyPartition(fs: FileSystem, place: PartitionPlace): PartitionReport {
-  return new PartitionCheck(fs, place).run()
+  checkFileSystem(fs)
+  const { topic, partition, directory } = takeFields(place, ['topic', 'partition', 'directory'])
+  checkPath('directory', directory)
+  checkName('topic', topic)
+  if (!(Number.isSafeInteger(partition) && partition >= 0 && partition < PARTITIONS_MAX)) {
+    throw refusal(
+      'partition',
+      `a partition is a number from 0 on, ${shown(partition)} was given; see the directory's name`,
+    )
+  }
+  return new PartitionCheck(fs, { topic, partition, directory }).run()
 }
 
 class PartitionCheck {
