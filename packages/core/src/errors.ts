@@ -86,3 +86,18 @@ export function systemErrorCode(error: unknown): string {
   const code = (error as { code?: unknown } | null)?.code
   return typeof code === 'string' ? code : 'UNKNOWN'
 }
+
+/** Whether a call failed because the disk, or the user's share of it, has no room. */
+export function isDiskFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(systemErrorCode(error))
+}
+
+/** The error of a call that the caller cannot have known to need room; any other error as it is. */
+export function withDiskFull(error: unknown): unknown {
+  if (!isDiskFull(error)) return error
+  return new WalrusError(
+    'DISK_FULL',
+    'the disk has no room for what was asked for, and nothing of it was done; trim a topic, which needs none, or free some, then call again',
+    { cause: error },
+  )
+}

@@ -12,11 +12,13 @@ export { cursorCopies, readCursorLog, trimCursorLog } from './cursor/cursor-stor
 export { type Checkpoint, type Commit, ConsumerProgress } from './cursor/progress.js'
 export {
   assert,
+  isDiskFull,
   isWalrusError,
   systemErrorCode,
   WalrusError,
   type WalrusErrorCode,
   type WalrusErrorDetails,
+  withDiskFull,
 } from './errors.js'
 export * from './format/batch.js'
 export { type BatchOrigin, type EncodedBatch, encodeBatch, encodeBatchInto } from './format/batch-encoder.js'
@@ -32,14 +34,7 @@ export { decodeSegmentHeader, encodeSegmentHeader, type SegmentHeader } from './
 export type { WasmMemory } from './format/wasm.js'
 export * from './limits.js'
 export { cutPartition } from './log/cut-partition.js'
-export {
-  decideRetention,
-  loadState,
-  type OpenPlace,
-  removeForgotten,
-  STATE_FILE,
-  writeState,
-} from './log/forget.js'
+export { decideRetention, type OpenPlace, removeForgotten } from './log/forget.js'
 export {
   type Cleanup,
   effectiveSegmentMs,
@@ -53,6 +48,7 @@ export { PartitionLog, type PartitionLogOptions } from './log/partition-log.js'
 export { checkProducerName, loadRegistry, type ProducerRegistry, registerProducer } from './log/producer-registry.js'
 export { ADMIT, DUPLICATE, FENCED, OUT_OF_SEQUENCE, ProducerTable } from './log/producer-state.js'
 export type { Retention, RetentionPlan } from './log/retention.js'
+export { loadState, STATE_FILE, writeState } from './log/state-file.js'
 export { type Codec, type Durability, type TopicConfig, type TopicRequest, TopicStore } from './log/topic-store.js'
 export { loadGaps } from './segment/gaps.js'
 export type { RecoveryMode } from './segment/recovery.js'

@@ -219,6 +219,7 @@ export class Host implements ControlCalls, GroupHost {
 
   async topicStats(topic: TopicSlot): Promise<TopicStats> {
     const place = await this.#require(topic)
+    this.maintenance.look(place.partitions)
     const { partitions } = place
     const stats: TopicStats = {
       topic: place.config.name,

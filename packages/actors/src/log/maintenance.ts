@@ -91,6 +91,14 @@ export class Maintenance {
     }
   }
 
+  /** Begins a run: since the last seal, as many records may have come as make a segment surplus. */
+  look(places: readonly PartitionPlace[]): void {
+    for (const { slot } of places) {
+      const watched = this.#watched.get(slot)
+      if (watched !== undefined) this.#queue(watched)
+    }
+  }
+
   /** Ends what is under way for partitions that are closed. */
   async forget(slots: readonly number[]): Promise<void> {
     const ended = slots.map((slot) => this.#watched.get(slot)).filter((watched) => watched !== undefined)

@@ -1,11 +1,5 @@
 import path from 'node:path'
 import { systemErrorCode, WalrusError } from '../errors.js'
-import {
-  decodePartitionState,
-  encodePartitionState,
-  type PartitionState,
-  STATE_BYTES,
-} from '../format/partition-state.js'
 import { loadIndex } from '../segment/seal.js'
 import {
   basesWithSuffix,
@@ -17,29 +11,16 @@ import {
   segmentFileName,
 } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
-import { fileBytes, publishFile, readWholeFile } from '../storage/publish-file.js'
+import { fileBytes } from '../storage/publish-file.js'
 import { countDispensable, loadProducersSince, spansOf } from './producer-file.js'
 import { countForgotten, countRemovable, planRetention, type Retention, type RetentionPlan } from './retention.js'
-
-export const STATE_FILE = 'partition.state'
+import { loadState } from './state-file.js'
 
 /**
  * Forgetting, in steps that a crash may come between: `writeState` says durably which offset is the first; then readers
  * are told; then `removeForgotten` takes the files. What it leaves of them is not seen by any later open, which removes
  * it. Beside a writer that goes on: see `countRemovable` for what is nobody's business but the writer's.
  */
-
-/** Reads a partition's state; what it says where there is no file. Throws `SEGMENT_CORRUPT`, `FORMAT_VERSION`. */
-export function loadState(fs: FileSystem, directory: string): PartitionState {
-  const name = path.join(directory, STATE_FILE)
-  if (!fs.exists(name)) return { offsetFirst: 0 }
-  return decodePartitionState(readWholeFile(fs, name, STATE_BYTES), name)
-}
-
-/** Puts another state in the place of the one before, as a whole, and makes it durable. */
-export function writeState(fs: FileSystem, directory: string, state: PartitionState): void {
-  publishFile(fs, directory, STATE_FILE, encodePartitionState(state))
-}
 
 /** Takes the files of `bases` away, oldest first; each segment before its index, which is then an orphan and no danger. */
 export function removeOldest(fs: FileSystem, directory: string, bases: readonly number[]): void {

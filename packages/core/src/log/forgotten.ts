@@ -1,10 +1,11 @@
 import path from 'node:path'
 import { WalrusError } from '../errors.js'
 import type { FileSystem } from '../storage/file-system.js'
-import { loadState, removeOldest, STATE_FILE, writeState } from './forget.js'
+import { removeOldest } from './forget.js'
 import { countDispensable, spansOf } from './producer-file.js'
 import type { RecoveredPartition } from './recovered-segment.js'
 import { countForgotten, countRemovable } from './retention.js'
+import { loadState, STATE_FILE, writeState } from './state-file.js'
 
 // What recovery has to know of forgetting: segments below the first offset are not there, whatever the directory holds.
 

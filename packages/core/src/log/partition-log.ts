@@ -13,6 +13,7 @@ import type { KnownGood } from './known-good.js'
 import { recoverPartition } from './partition-recovery.js'
 import { noteBatch, recoverProducers, snapshotProducers } from './producer-recovery.js'
 import type { ProducerTable } from './producer-state.js'
+import { ensureState } from './state-file.js'
 
 export interface PartitionLogOptions {
   fs: FileSystem
@@ -77,6 +78,7 @@ export class PartitionLog {
       tidy: options.tidy ?? true,
       onBatch: options.onRecovered,
     })
+    if (options.tidy ?? true) ensureState(options.fs, options.directory)
     this.#options = options
     this.directory = options.directory
     this.leaseEpoch = options.leaseEpoch ?? recovered.epochLast + 1

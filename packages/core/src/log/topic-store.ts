@@ -8,10 +8,9 @@ import {
   SEGMENT_BYTES_MIN,
   SEGMENT_ENTRIES_DEFAULT,
 } from '../limits.js'
-import { TEMPORARY_SUFFIX } from '../segment/segment-name.js'
 import { shown } from '../shown.js'
 import type { FileSystem } from '../storage/file-system.js'
-import { readWholeFile } from '../storage/publish-file.js'
+import { publishFile, readWholeFile } from '../storage/publish-file.js'
 import { type KeepingConfig, wrongKeepingField } from './keeping.js'
 import { checkName, isName } from './names.js'
 import { checkSettings, encodeSettings } from './topic-file.js'
@@ -143,19 +142,7 @@ export class TopicStore {
   }
 
   #write(directory: string, config: TopicConfig): void {
-    const file = path.join(directory, CONFIG_FILE)
-    const temporary = file + TEMPORARY_SUFFIX
-    if (this.#fs.exists(temporary)) this.#fs.remove(temporary)
-    const handle = this.#fs.open(temporary, 'create')
-    try {
-      const bytes = encodeSettings(config)
-      handle.write(bytes, 0, bytes.length, 0)
-      handle.sync()
-    } finally {
-      handle.close()
-    }
-    this.#fs.rename(temporary, file)
-    this.#fs.syncDirectory(directory)
+    publishFile(this.#fs, directory, CONFIG_FILE, encodeSettings(config))
   }
 }
 

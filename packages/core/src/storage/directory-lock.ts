@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { tryLock } from 'fs-native-extensions'
-import { WalrusError } from '../errors.js'
+import { isDiskFull, WalrusError } from '../errors.js'
 
 export const LOCK_FILE = 'LOCK'
 
@@ -22,8 +22,10 @@ export function lockDirectory(directory: string): DirectoryLock {
   try {
     locked = tryLock(descriptor)
     if (!locked) throw lockedBy(descriptor, directory)
-    fs.ftruncateSync(descriptor, 0)
-    fs.writeSync(descriptor, `${process.pid}\n`, 0)
+    writeHolder(descriptor)
+  } catch (error) {
+    locked = false
+    throw error
   } finally {
     if (!locked) fs.closeSync(descriptor)
   }
@@ -34,6 +36,17 @@ export function lockDirectory(directory: string): DirectoryLock {
       held = false
       fs.closeSync(descriptor)
     },
+  }
+}
+
+/** In place, for which a full disk has room; where the file is new there, nobody is named. */
+function writeHolder(descriptor: number): void {
+  try {
+    const text = `${process.pid}\n`
+    fs.writeSync(descriptor, text, 0)
+    fs.ftruncateSync(descriptor, text.length)
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
   }
 }
 

@@ -12,11 +12,23 @@ export function publishFile(fs: FileSystem, directory: string, name: string, byt
   try {
     handle.write(bytes, 0, bytes.length, 0)
     handle.sync()
+  } catch (error) {
+    removeAgain(fs, temporary)
+    throw error
   } finally {
     handle.close()
   }
   fs.rename(temporary, file)
   fs.syncDirectory(directory)
+}
+
+/** On a full disk, what is there of the file would be in the way of those that could still be written. */
+function removeAgain(fs: FileSystem, temporary: string): void {
+  try {
+    fs.remove(temporary)
+  } catch {
+    // The next one of its name begins by removing it.
+  }
 }
 
 /** A small file's bytes; of one that is longer, one byte more than `bytesMax`, which is enough for its decoder to refuse it. */

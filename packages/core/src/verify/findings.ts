@@ -46,7 +46,8 @@ export const ADVICE: Record<FindingKind, string> = {
   index: "'--repair' makes it anew from its segment",
   gaps: "restore the file from a copy; or '--repair skip' finds out anew what its segment has lost",
   producers: "restore the file from a copy; or '--repair' takes it away, and the next open makes it anew where it can",
-  state: "restore the file from a copy; or '--repair' takes it away: the log then begins with its first segment again",
+  state:
+    "restore the file from a copy; or '--repair' mends it where one of its copies is whole, and else takes it away: the log then begins with its first segment again",
   settings: "restore the file from a copy; or '--repair' accepts settings that can be as they stand",
   misplaced: 'move it out of the directory',
   version: 'use the version that wrote it',

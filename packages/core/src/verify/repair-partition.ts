@@ -1,6 +1,8 @@
 import path from 'node:path'
+import { isWalrusError } from '../errors.js'
 import { READ_CHUNK_BYTES } from '../limits.js'
 import { recoverPartition } from '../log/partition-recovery.js'
+import { loadState, publishState, STATE_FILE } from '../log/state-file.js'
 import {
   GAPS_SUFFIX,
   gapsFileName,
@@ -36,7 +38,8 @@ export function repairPartition(
   const suspects = new Set<number>()
   for (const finding of findings) {
     // What the next open can make anew, or do without, only has to be out of its way.
-    if (isReplaceable(finding)) aside.move(path.basename(finding.file))
+    if (finding.kind === 'state') replaceState(fs, directory, aside)
+    else if (isReplaceable(finding)) aside.move(path.basename(finding.file))
     else suspects.add(baseOf(finding))
   }
   fs.syncDirectory(directory)
@@ -61,6 +64,17 @@ export function repairPartition(
   })
   recovered.open?.close()
   return aside.files
+}
+
+/** What one of its two slots still says is kept. */
+function replaceState(fs: FileSystem, directory: string, aside: Aside): void {
+  aside.copy(STATE_FILE)
+  try {
+    publishState(fs, directory, loadState(fs, directory))
+  } catch (error) {
+    if (!isWalrusError(error)) throw error
+    fs.remove(path.join(directory, STATE_FILE))
+  }
 }
 
 const isReplaceable = ({ kind }: Finding): boolean => kind === 'producers' || kind === 'state'

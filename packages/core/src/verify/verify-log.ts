@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { types } from 'node:util'
-import { isWalrusError, WalrusError } from '../errors.js'
+import { isWalrusError, WalrusError, withDiskFull } from '../errors.js'
 import { isName } from '../log/names.js'
 import { loadRegistry, REGISTRY_FILE } from '../log/producer-registry.js'
 import { checkSettings } from '../log/topic-file.js'
@@ -44,7 +44,11 @@ export function* verifyLog(given: VerifyOptions): Generator<TopicReport, void, u
     const known = found.length > 0 ? `there are: ${found.join(', ')}` : 'there are none yet'
     throw new WalrusError('UNKNOWN_TOPIC', `there is no topic ${JSON.stringify(topic)} in ${directory}; ${known}`)
   }
-  for (const topic of options.topics ?? found.sort()) yield verifyTopic(options, topic)
+  try {
+    for (const topic of options.topics ?? found.sort()) yield verifyTopic(options, topic)
+  } catch (error) {
+    throw withDiskFull(error)
+  }
 }
 
 function isNames(topics: unknown): boolean {

@@ -6,7 +6,7 @@ import { encodeIndex, type SegmentIndex } from '../format/index-file.js'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import { decodeProducers } from '../format/producers-file.js'
 import { PARTITIONS_MAX } from '../limits.js'
-import { loadState, STATE_FILE } from '../log/forget.js'
+import { checkState, STATE_FILE } from '../log/state-file.js'
 import { checkName } from '../log/names.js'
 import { identifySegment, isHeaderGivenUp, loadGaps, type SegmentIdentity } from '../segment/gaps.js'
 import { IndexBuilder } from '../segment/index-builder.js'
@@ -84,7 +84,7 @@ class PartitionCheck {
     this.#report.segments = this.#bases.length
     for (const [place, base] of this.#bases.entries()) this.#checkSegment(base, this.#bases[place + 1])
     const isSegment = new Set(this.#bases)
-    this.#checkCompanion('state', STATE_FILE, () => loadState(this.#fs, directory))
+    this.#checkCompanion('state', STATE_FILE, () => checkState(this.#fs, directory))
     for (const base of basesWithSuffix(names, PRODUCERS_SUFFIX)) {
       const name = path.join(directory, producersFileName(base))
       const load = () => decodeProducers(readWholeFile(this.#fs, name), name)

@@ -1,8 +1,9 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { decideRetention, loadState, removeForgotten, STATE_FILE, writeState } from '#core/log/forget.js'
+import { decideRetention, removeForgotten } from '#core/log/forget.js'
 import type { PartitionLog } from '#core/log/partition-log.js'
+import { loadState, STATE_FILE, writeState } from '#core/log/state-file.js'
 import { segmentBases } from '#core/segment/segment-name.js'
 import type { FileSystem } from '#core/storage/file-system.js'
 import { NodeFileSystem } from '#core/storage/node-file-system.js'
@@ -169,24 +170,20 @@ function readRecordsOf(disk: FileSystem, directory: string, log: PartitionLog): 
 }
 
 describe('the state file', () => {
-  it('that is damaged at any byte is refused by name, and made nothing of where damage may be cut', () => {
+  it('of which nothing is whole is refused by name, and made nothing of where damage may be cut', () => {
     const directory = temporaryDirectory()
     filled(directory).close()
     writeState(new NodeFileSystem(), directory, { offsetFirst: 3 })
     const file = path.join(directory, STATE_FILE)
     const whole = fs.readFileSync(file)
-    for (let at = 0; at < whole.length; at++) {
-      const bytes = Buffer.from(whole)
-      bytes[at] ^= 0x10
-      fs.writeFileSync(file, bytes)
+    for (const damaged of [whole.subarray(0, 40), whole.map((byte) => byte ^ 0x10), Buffer.alloc(0)]) {
+      fs.writeFileSync(file, damaged)
       expect(refusal('SEGMENT_CORRUPT', () => openPartition(directory)).file).toBe(file)
     }
-    fs.writeFileSync(file, whole.subarray(0, 40))
-    refusal('SEGMENT_CORRUPT', () => openPartition(directory))
     const log = openPartition(directory, { recovery: 'tail' })
     expect(readValues(directory, log)).toEqual(VALUES)
     log.close()
-    expect(fs.existsSync(file)).toBe(false)
+    expect(loadState(new NodeFileSystem(), directory)).toEqual({ offsetFirst: 0 })
   })
 })
 

@@ -2,7 +2,8 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { encodeProducers } from '#core/format/producers-file.js'
-import { writeState } from '#core/log/forget.js'
+import { STATE_BYTES } from '#core/format/partition-state.js'
+import { loadState, writeState } from '#core/log/state-file.js'
 import { registerProducer } from '#core/log/producer-registry.js'
 import { TopicStore } from '#core/log/topic-store.js'
 import { gapsFileName, indexFileName, producersFileName, segmentFileName } from '#core/segment/segment-name.js'
@@ -69,7 +70,7 @@ describe('verify', () => {
       path.join(directory, 't', 'producers.json'),
     ]) {
       const damaged = new DamagedFile(name)
-      const step = name.endsWith('.log') ? 3 : 1
+      const step = name.endsWith('.log') ? 3 : name.endsWith('partition.state') ? 29 : 1
       for (let bit = 0; bit < damaged.length * 8; bit += step) {
         // What was given up may be whatever it is.
         if (name === path.join(partition, segmentFileName(2)) && bit >= 64 * 8 && bit < 184 * 8) continue
@@ -85,6 +86,7 @@ describe('verify', () => {
     const { directory, partition, file } = logOf()
     writeState(nodeFs, partition, { offsetFirst: 1 })
     file('partition.state').flipByte(9)
+    file('partition.state').flipByte(STATE_BYTES / 2 + 9)
     fs.writeFileSync(path.join(partition, producersFileName(0)), 'of no use')
     expect(findings(directory).map(({ kind }) => kind)).toEqual(['state', 'producers'])
     const { kept, remaining } = verify(directory, 'cut')
@@ -93,6 +95,19 @@ describe('verify', () => {
       ['partition.state.damaged-77', `${producersFileName(0)}.damaged-77`],
     ])
     expect(values(partition)).toEqual({ values: ['0', '1', '2', '3', '4'], gaps: [] })
+  })
+
+  it("mends a state of which one copy is whole, so that what was trimmed stays so", () => {
+    const { directory, partition, file } = logOf()
+    writeState(nodeFs, partition, { offsetFirst: 1 })
+    for (const at of [9, STATE_BYTES / 2 + 9, 2000]) {
+      file('partition.state').flipByte(at)
+      expect(findings(directory)).toMatchObject([{ kind: 'state' }])
+      expect(verify(directory, 'cut')).toMatchObject({ remaining: [] })
+      expect(loadState(nodeFs, partition)).toEqual({ offsetFirst: 1 })
+      fs.rmSync(path.join(partition, 'partition.state.damaged-77'))
+    }
+    expect(values(partition)).toEqual({ values: ['1', '2', '3', '4'], gaps: [] })
   })
 
   it('says where damage is, which offsets it has, and what to do', () => {
