@@ -18,9 +18,11 @@ import {
   checkBatch,
 } from '#core/format/batch.js'
 import { decodeIndex } from '#core/format/index-file.js'
+import { decodePartitionState } from '#core/format/partition-state.js'
 import { decodeRecords } from '#core/format/record.js'
 import { Region } from '#core/format/region.js'
 import { decodeSegmentHeader } from '#core/format/segment-header.js'
+import { STATE_FILE } from '#core/log/state-file.js'
 import { indexFileName, segmentFileName } from '#core/segment/segment-name.js'
 import { GOLDEN_BASE_OFFSET, GOLDEN_DIRECTORY, makeGolden } from '../support/golden.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -33,8 +35,8 @@ if (process.env['WALRUS_MAKE_GOLDEN']) {
   makeGolden(GOLDEN_DIRECTORY)
 }
 
-const NAMES = [segmentFileName(GOLDEN_BASE_OFFSET), indexFileName(GOLDEN_BASE_OFFSET)]
-const [segment, index] = NAMES.map((name) => fs.readFileSync(path.join(GOLDEN_DIRECTORY, name)))
+const NAMES = [segmentFileName(GOLDEN_BASE_OFFSET), indexFileName(GOLDEN_BASE_OFFSET), STATE_FILE]
+const [segment, index, state] = NAMES.map((name) => fs.readFileSync(path.join(GOLDEN_DIRECTORY, name)))
 const SPECIFICATION = fs.readFileSync(new URL('../../../../docs/format.md', import.meta.url), 'utf8')
 const none = 0xffff_ffff
 const xxh3 = await makeXxh3()
@@ -173,6 +175,25 @@ describe('the golden index', () => {
   })
 })
 
+describe('the golden partition state', () => {
+  it('holds, read by hand after the specification, what was put into it, and not a byte more', () => {
+    const bytes = new Bytes(state)
+    const { u32, u64, text, zeros } = bytes
+    // Its second update has the number 4: slot 0 was written first, then slot 1.
+    for (let slot = 0; slot < 2; slot++) {
+      expect(bytes.at).toBe(slot * 4096)
+      expect([text(4), u32(), u64(), u64(), zeros(36)]).toEqual(['WLPS', 1, 1002, 4, true])
+      expect(u32()).toBe(crc32(state.subarray(slot * 4096, slot * 4096 + 60)))
+      expect(zeros(4096 - 64)).toBe(true)
+    }
+    expect(bytes.at).toBe(state.length)
+  })
+
+  it('holds the same for our own decoder', () => {
+    expect(decodePartitionState(state, 'f')).toEqual({ offsetFirst: 1002, sequence: 4, slot: 0 })
+  })
+})
+
 describe('the specification', () => {
   it('has tables that leave out no byte of the structures that they describe', () => {
     const sizes: number[] = []
@@ -196,5 +217,6 @@ describe('the specification', () => {
     expect(fs.readdirSync(directory).sort()).toEqual([...NAMES].sort())
     expect(fs.readFileSync(path.join(directory, NAMES[0]))).toEqual(segment)
     expect(fs.readFileSync(path.join(directory, NAMES[1]))).toEqual(index)
+    expect(fs.readFileSync(path.join(directory, NAMES[2]))).toEqual(state)
   })
 })

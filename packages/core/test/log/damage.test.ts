@@ -4,15 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { SEGMENT_HEADER_BYTES } from '#core/format/layout.js'
 import { indexFileName, segmentFileName } from '#core/segment/segment-name.js'
 import { DamagedFile } from '../support/damage.js'
-import {
-  append,
-  appendSynced,
-  openPartition,
-  readRecords,
-  readValues,
-  refusal,
-  reopenedValues,
-} from '../support/partition.js'
+import { append, appendSynced, openPartition, readRecords, readValues, refusal, reopenedValues, segmentsAndIndexes } from '../support/partition.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
 const BATCHES = [['a'], ['bb', 'ccc'], ['dddd'], ['eeeee', 'ffffff'], ['ggggggg']]
@@ -231,7 +223,7 @@ describe('damage in a segment that is neither sealed nor the last', () => {
     expect([log.bases, log.offsetNext]).toEqual([[], 0])
     appendSynced(log, 'after')
     log.close()
-    expect(fs.readdirSync(directory)).toEqual([segmentFileName(0)])
+    expect(segmentsAndIndexes(directory)).toEqual([segmentFileName(0)])
     expect(reopenedValues(directory)).toEqual(['after'])
   })
 })

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { type EncodedBatch, encodeBatch } from '#core/format/batch-encoder.js'
+import { ensureState, writeState } from '#core/log/state-file.js'
 import { OpenSegment } from '#core/segment/open-segment.js'
 import { sealSegment } from '#core/segment/seal.js'
 import { NodeFileSystem } from '#core/storage/node-file-system.js'
@@ -27,7 +28,7 @@ function batches(): EncodedBatch[] {
   ]
 }
 
-/** Writes the golden segment and its index into `directory`; the same bytes each time. */
+/** Writes the golden segment, its index and a partition's state into `directory`; the same bytes each time. */
 export function makeGolden(directory: string): void {
   const fs = new NodeFileSystem()
   const header = {
@@ -47,4 +48,7 @@ export function makeGolden(directory: string): void {
   const rolled = segment.rolled(CREATED_MS + 60_000)
   segment.abandon()
   sealSegment(fs, directory, rolled, CREATED_MS + 60_000)
+  ensureState(fs, directory)
+  writeState(fs, directory, { offsetFirst: 1000 })
+  writeState(fs, directory, { offsetFirst: 1002 })
 }

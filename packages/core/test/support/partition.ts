@@ -1,3 +1,4 @@
+import nodeFs from 'node:fs'
 import { expect } from 'vitest'
 import { WalrusError, type WalrusErrorCode } from '#core/errors.js'
 import { batchBaseOffset, batchLength } from '#core/format/batch.js'
@@ -5,6 +6,7 @@ import { type EncodedBatch, encodeBatch } from '#core/format/batch-encoder.js'
 import { decodeRecords } from '#core/format/record.js'
 import { Region } from '#core/format/region.js'
 import { PartitionLog, type PartitionLogOptions } from '#core/log/partition-log.js'
+import { STATE_FILE } from '#core/log/state-file.js'
 import { SegmentReader } from '#core/segment/segment-reader.js'
 import type { FileSystem } from '#core/storage/file-system.js'
 import { NodeFileSystem } from '#core/storage/node-file-system.js'
@@ -110,4 +112,12 @@ export function refusal(code: WalrusErrorCode, action: () => unknown): WalrusErr
     throw error
   }
   throw new Error(`${code} was expected, nothing was thrown`)
+}
+
+/** Names of the files that hold a partition's records, in order. */
+export function segmentsAndIndexes(directory: string): string[] {
+  return nodeFs
+    .readdirSync(directory)
+    .filter((name) => name !== STATE_FILE)
+    .sort()
 }
