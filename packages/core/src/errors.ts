@@ -92,12 +92,24 @@ export function isDiskFull(error: unknown): boolean {
   return ['ENOSPC', 'EDQUOT'].includes(systemErrorCode(error))
 }
 
-/** The error of a call that the caller cannot have known to need room; any other error as it is. */
-export function withDiskFull(error: unknown): unknown {
-  if (!isDiskFull(error)) return error
+/**
+ * What a call that met the system's error rejects with: `DISK_FULL`, or `SEGMENT_CORRUPT` where a directory lies in a
+ * file's place. Any other error as it is.
+ */
+export function withCode(error: unknown): unknown {
+  if (isDiskFull(error)) {
+    return new WalrusError(
+      'DISK_FULL',
+      'the disk has no room for what was asked for, and nothing of it was done; trim a topic, which needs none, or free some, then call again',
+      { cause: error },
+    )
+  }
+  if (systemErrorCode(error) !== 'EISDIR') return error
+  const { path } = error as { path?: unknown }
+  const file = typeof path === 'string' ? path : undefined
   return new WalrusError(
-    'DISK_FULL',
-    'the disk has no room for what was asked for, and nothing of it was done; trim a topic, which needs none, or free some, then call again',
-    { cause: error },
+    'SEGMENT_CORRUPT',
+    `${file ?? 'a file of the log'} is a directory; move it away, and restore the file from a copy`,
+    { cause: error, file },
   )
 }

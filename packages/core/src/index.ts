@@ -18,7 +18,7 @@ export {
   WalrusError,
   type WalrusErrorCode,
   type WalrusErrorDetails,
-  withDiskFull,
+  withCode,
 } from './errors.js'
 export * from './format/batch.js'
 export { type BatchOrigin, type EncodedBatch, encodeBatch, encodeBatchInto } from './format/batch-encoder.js'

@@ -23,7 +23,7 @@ import {
   TopicStore,
   trimCursorLog,
   type WasmMemory,
-  withDiskFull,
+  withCode,
 } from '@walrus-log/core'
 import { encodeError } from '../message/error-codec.js'
 import { loadFileSystem } from '../writer/file-system.js'
@@ -204,7 +204,7 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         return { ok: true, size: partitionSize(fs, request) }
     }
   } catch (error) {
-    return { ok: false, error: encodeError(withDiskFull(error)) }
+    return { ok: false, error: encodeError(withCode(error)) }
   }
 }
 

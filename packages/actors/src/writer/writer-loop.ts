@@ -1,5 +1,5 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
-import { type FileSystem, WalrusError, withDiskFull } from '@walrus-log/core'
+import { type FileSystem, WalrusError, withCode } from '@walrus-log/core'
 import { findsSoon, ring, sleepUntilRung } from '../lane/doorbell.js'
 import { OWN_MEMORY } from '../lane/record-lane.js'
 import {
@@ -212,7 +212,7 @@ export class WriterLoop {
     try {
       this.#reply({ id: request.id, ok: true, value: this.#answer(request) })
     } catch (error) {
-      this.#reply({ id: request.id, ok: false, error: encodeError(withDiskFull(error)) })
+      this.#reply({ id: request.id, ok: false, error: encodeError(withCode(error)) })
     }
   }
 

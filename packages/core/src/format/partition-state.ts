@@ -113,7 +113,8 @@ function decodeSlot(bytes: Uint8Array, slot: number, file: string): PlacedState 
   const region = Region.allocate(STATE_SLOT_BYTES)
   region.u8.set(bytes)
   const { u32 } = region
-  if (u32[MAGIC_AT >>> 2] !== STATE_MAGIC || u32[CHECK_AT >>> 2] !== checksumSmall(region, 0, CHECK_AT)) return undefined
+  if (u32[MAGIC_AT >>> 2] !== STATE_MAGIC || u32[CHECK_AT >>> 2] !== checksumSmall(region, 0, CHECK_AT))
+    return undefined
   const version = u32[VERSION_AT >>> 2]
   let reserved = 0
   for (let byte = RESERVED_AT; byte < CHECK_AT; byte++) reserved |= region.u8[byte]

@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { systemErrorCode } from '../errors.js'
 import type { FileSystem } from './file-system.js'
 
 const TEMPORARY_SUFFIX = '.tmp'
@@ -38,6 +39,10 @@ export function readWholeFile(fs: FileSystem, file: string, bytesMax = Number.MA
     const bytes = new Uint8Array(Math.min(handle.size(), bytesMax + 1))
     handle.read(bytes, 0, bytes.length, 0)
     return bytes
+  } catch (error) {
+    // Of what was opened as a file and is a directory, the system does not say the name.
+    if (systemErrorCode(error) === 'EISDIR') Object.assign(error as Error, { path: file })
+    throw error
   } finally {
     handle.close()
   }

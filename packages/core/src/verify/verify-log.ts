@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { types } from 'node:util'
-import { isWalrusError, WalrusError, withDiskFull } from '../errors.js'
+import { isWalrusError, WalrusError, withCode } from '../errors.js'
 import { isName } from '../log/names.js'
 import { loadRegistry, REGISTRY_FILE } from '../log/producer-registry.js'
 import { checkSettings } from '../log/topic-file.js'
@@ -47,7 +47,7 @@ export function* verifyLog(given: VerifyOptions): Generator<TopicReport, void, u
   try {
     for (const topic of options.topics ?? found.sort()) yield verifyTopic(options, topic)
   } catch (error) {
-    throw withDiskFull(error)
+    throw withCode(error)
   }
 }
 

@@ -5,7 +5,14 @@ import { cutPartition } from '#core/log/cut-partition.js'
 import { type RolledSegment, sealSegment } from '#core/segment/seal.js'
 import { indexFileName, segmentFileName } from '#core/segment/segment-name.js'
 import type { FileSystem } from '#core/storage/file-system.js'
-import { append, appendSynced, openPartition, readValues, reopenedValues, segmentsAndIndexes } from '../support/partition.js'
+import {
+  append,
+  appendSynced,
+  openPartition,
+  readValues,
+  reopenedValues,
+  segmentsAndIndexes,
+} from '../support/partition.js'
 import { freshPlace, temporaryDirectory } from '../support/temporary.js'
 import { dyingFileSystem, recordingFileSystem } from '../support/traced-file-system.js'
 

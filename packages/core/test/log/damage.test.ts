@@ -4,7 +4,16 @@ import { describe, expect, it } from 'vitest'
 import { SEGMENT_HEADER_BYTES } from '#core/format/layout.js'
 import { indexFileName, segmentFileName } from '#core/segment/segment-name.js'
 import { DamagedFile } from '../support/damage.js'
-import { append, appendSynced, openPartition, readRecords, readValues, refusal, reopenedValues, segmentsAndIndexes } from '../support/partition.js'
+import {
+  append,
+  appendSynced,
+  openPartition,
+  readRecords,
+  readValues,
+  refusal,
+  reopenedValues,
+  segmentsAndIndexes,
+} from '../support/partition.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
 const BATCHES = [['a'], ['bb', 'ccc'], ['dddd'], ['eeeee', 'ffffff'], ['ggggggg']]

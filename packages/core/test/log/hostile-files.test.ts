@@ -7,7 +7,15 @@ import { Region } from '#core/format/region.js'
 import { decodeSegmentHeader, encodeSegmentHeader, type SegmentHeader } from '#core/format/segment-header.js'
 import { indexFileName, segmentFileName } from '#core/segment/segment-name.js'
 import { DamagedFile } from '../support/damage.js'
-import { append, appendSynced, openPartition, readRecords, refusal, reopenedValues, segmentsAndIndexes } from '../support/partition.js'
+import {
+  append,
+  appendSynced,
+  openPartition,
+  readRecords,
+  refusal,
+  reopenedValues,
+  segmentsAndIndexes,
+} from '../support/partition.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
 const VALUES = ['a', 'b', 'c', 'd', 'e', 'f', 'g']

@@ -2,6 +2,7 @@ import { isWalrusError } from '#core/errors.js'
 import { type EncodedBatch, encodeBatch } from '#core/format/batch-encoder.js'
 import { cutPartition } from '#core/log/cut-partition.js'
 import { PartitionLog } from '#core/log/partition-log.js'
+import { STATE_FILE } from '#core/log/state-file.js'
 import type { RecoveryMode } from '#core/segment/recovery.js'
 import { type RolledSegment, sealSegment } from '#core/segment/seal.js'
 import { verifyPartition } from '#core/verify/verify-partition.js'
@@ -208,6 +209,15 @@ export class Story {
     this.disk.calmly(() => this.#recover(least))
   }
 
+  /** But for the state file, which a full disk has no room for, and a later open makes. */
+  #names(): string {
+    return this.disk
+      .list(DIRECTORY)
+      .filter((name) => name !== STATE_FILE)
+      .sort()
+      .join()
+  }
+
   #recoverSomehow(): void {
     if (!this.#isPoisoned) this.#attemptRecovery(this.#acknowledged)
   }
@@ -220,10 +230,10 @@ export class Story {
       const found = this.#check(this.#log!, least)
       if (knownGood === undefined) {
         this.#log!.abandon()
-        const names = this.disk.list(DIRECTORY).sort().join()
+        const names = this.#names()
         this.#log = this.#open()
         equal(this.#check(this.#log, least), found, 'records found by a second recovery')
-        equal(this.disk.list(DIRECTORY).sort().join(), names, 'files after a second recovery')
+        equal(this.#names(), names, 'files after a second recovery')
       }
       this.#keepBatches(found)
     })

@@ -1,10 +1,10 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { encodeProducers } from '#core/format/producers-file.js'
 import { STATE_BYTES } from '#core/format/partition-state.js'
-import { loadState, writeState } from '#core/log/state-file.js'
+import { encodeProducers } from '#core/format/producers-file.js'
 import { registerProducer } from '#core/log/producer-registry.js'
+import { loadState, writeState } from '#core/log/state-file.js'
 import { TopicStore } from '#core/log/topic-store.js'
 import { gapsFileName, indexFileName, producersFileName, segmentFileName } from '#core/segment/segment-name.js'
 import { NodeFileSystem } from '#core/storage/node-file-system.js'
@@ -97,7 +97,7 @@ describe('verify', () => {
     expect(values(partition)).toEqual({ values: ['0', '1', '2', '3', '4'], gaps: [] })
   })
 
-  it("mends a state of which one copy is whole, so that what was trimmed stays so", () => {
+  it('mends a state of which one copy is whole, so that what was trimmed stays so', () => {
     const { directory, partition, file } = logOf()
     writeState(nodeFs, partition, { offsetFirst: 1 })
     for (const at of [9, STATE_BYTES / 2 + 9, 2000]) {
