@@ -100,7 +100,7 @@ export async function fill(request: FillRequest): Promise<FillReply> {
     return { ok: true, start, ...filled }
   } catch (error) {
     forget(request)
-    return { ok: false, error: encodeError(error) }
+    return { ok: false, error: encodeError(withCode(error)) }
   }
 }
 
