@@ -6,28 +6,28 @@ import { build, commandFile, install, packageFolders, readJson, root, runNode } 
 /** @param {string[]} commandArguments */
 const biome = (...commandArguments) => runNode(commandFile('@biomejs/biome', 'biome'), commandArguments)
 
-function publint() {
+async function publint() {
   let status = 0
   for (const folder of packageFolders()) {
     if (readJson(`${folder}/package.json`).private) continue
-    status ||= runNode(commandFile('publint'), ['run', relative(root, folder), '--strict', '--pack', 'npm'])
+    status ||= await runNode(commandFile('publint'), ['run', relative(root, folder), '--strict', '--pack', 'npm'])
   }
   return status
 }
 
-/** @type {Record<string, (commandArguments: string[]) => number>} */
+/** @type {Record<string, (commandArguments: string[]) => Promise<number>>} */
 const checks = {
   lint: (paths) => biome('lint', '--error-on-warnings', ...paths),
   format: (paths) => biome('check', '--write', '--linter-enabled=false', ...paths),
   'format:check': (paths) => biome('check', '--linter-enabled=false', ...paths),
-  types: () => {
-    build()
+  types: async () => {
+    await build()
     return runNode(commandFile('typescript', 'tsc'), ['-p', 'tsconfig.test.json'])
   },
   // Who may import whom (biome.json), and whether the packages hold what their package.json promises.
-  rules: () => {
-    build()
-    return biome('lint', '--only=noRestrictedImports', '--only=noImportCycles', '.') || publint()
+  rules: async () => {
+    await build()
+    return (await biome('lint', '--only=noRestrictedImports', '--only=noImportCycles', '.')) || publint()
   },
 }
 
@@ -37,5 +37,5 @@ if (!check) {
   process.stderr.write(`Unknown check '${name}'; one of: ${Object.keys(checks).join(', ')}\n`)
   process.exit(2)
 }
-install()
-process.exit(check(commandArguments))
+await install()
+process.exit(await check(commandArguments))

@@ -67,7 +67,7 @@ const TIMEOUT_MS = 240_000
 const { values } = parseArgs({
   options: { only: { type: 'string', default: '' }, list: { type: 'boolean' }, quick: { type: 'boolean' } },
 })
-prepare()
+await prepare()
 const dist = join(root, 'packages/core/dist')
 
 /** @param {string} file @param {string} text @returns {Mutant[]} */

@@ -1,11 +1,11 @@
 // What every script needs before its own work: dependencies installed, packages built. Neither says a word when there is
 // nothing to do, and both speak on standard error only, so that a command's own output stays clean.
 
-import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { EXIT_INTERRUPTED, runChild } from './child.mjs'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 export const cacheDirectory = join(root, 'node_modules/.cache')
@@ -39,6 +39,19 @@ export function commandFile(packageName, commandName = packageName) {
 }
 
 /**
+ * Runs a step to its end and returns its exit code. Where a signal has asked us to stop meanwhile, nothing follows it.
+ *
+ * @param {string} file
+ * @param {string[]} commandArguments
+ * @param {import('node:child_process').SpawnOptions} options
+ */
+async function runStep(file, commandArguments, options) {
+  const { status, isStopped } = await runChild(file, commandArguments, options)
+  if (isStopped) process.exit(EXIT_INTERRUPTED)
+  return status
+}
+
+/**
  * Runs a dependency's command to its end and returns its exit code.
  *
  * @param {string} file
@@ -46,14 +59,8 @@ export function commandFile(packageName, commandName = packageName) {
  * @param {{ isQuiet?: boolean, env?: NodeJS.ProcessEnv }} [options] quiet: its standard output goes to standard error
  */
 export function runNode(file, commandArguments, { isQuiet = false, env = process.env } = {}) {
-  const { status, signal, error } = spawnSync(process.execPath, [file, ...commandArguments], {
-    cwd: root,
-    env,
-    stdio: isQuiet ? ['ignore', 2, 2] : ['inherit', 'inherit', 'inherit'],
-  })
-  if (error) throw error
-  if (signal) process.kill(process.pid, signal)
-  return status ?? 1
+  const stdio = isQuiet ? ['ignore', 2, 2] : 'inherit'
+  return runStep(process.execPath, [file, ...commandArguments], { cwd: root, env, stdio })
 }
 
 function installStamp() {
@@ -63,21 +70,20 @@ function installStamp() {
   return `${hash.digest('hex')} ${process.platform}-${process.arch}\n`
 }
 
-export function install() {
+export async function install() {
   const stamp = installStamp()
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return
   process.stderr.write(`Installing dependencies with ${packageManager}\n`)
-  const { status, error } = spawnSync(
+  const status = await runStep(
     'npx',
     // The log level undoes .npmrc's: an install that fails has to say why.
     ['--yes', '--loglevel=error', packageManager, 'install', '--frozen-lockfile', '--reporter=append-only'],
     // CI keeps pnpm from asking questions, for example whether it may replace a node_modules folder made by npm.
     { cwd: root, env: { ...process.env, CI: 'true' }, stdio: ['ignore', 2, 2], shell: isWindows },
   )
-  if (error) throw error
   if (status !== 0) {
     process.stderr.write(`Installing dependencies failed (exit code ${status}); nothing was run\n`)
-    process.exit(status ?? 1)
+    process.exit(status)
   }
   writeFileSync(stampFile, stamp)
 }
@@ -94,17 +100,17 @@ function removeStaleOutput() {
   }
 }
 
-export function build() {
+export async function build() {
   removeStaleOutput()
-  const status = runNode(commandFile('typescript', 'tsc'), ['-b'], { isQuiet: true })
+  const status = await runNode(commandFile('typescript', 'tsc'), ['-b'], { isQuiet: true })
   if (status !== 0) {
     process.stderr.write('The build failed; nothing was run\n')
     process.exit(status)
   }
 }
 
-export function prepare() {
-  install()
+export async function prepare() {
+  await install()
   mkdirSync(cacheDirectory, { recursive: true })
-  build()
+  await build()
 }

@@ -79,7 +79,7 @@ function testOn(major) {
   return isPassed
 }
 
-prepare()
+await prepare()
 let isAllPassed = true
 for (const major of majors) {
   try {

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { cacheDirectory, commandFile, install, prepare, runNode } from './prepare.mjs'
 
 // Old results must not pass for those of a run that never got to its tests.
-install()
+await install()
 rmSync(join(cacheDirectory, 'vitest-results.json'), { force: true })
-prepare()
+await prepare()
 
-const typesStatus = runNode(commandFile('typescript', 'tsc'), ['-p', 'tsconfig.test.json'])
-const testStatus = runNode(commandFile('vitest'), ['run', ...process.argv.slice(2)])
+const typesStatus = await runNode(commandFile('typescript', 'tsc'), ['-p', 'tsconfig.test.json'])
+const testStatus = await runNode(commandFile('vitest'), ['run', ...process.argv.slice(2)])
 if (typesStatus !== 0) process.stderr.write('The tests do not type-check\n')
 process.exit(testStatus || typesStatus)

@@ -12,10 +12,10 @@ for (const [name, value] of Object.entries(values)) {
   process.stderr.write(`--${name} takes a whole number, not '${value}'\n`)
   process.exit(2)
 }
-prepare()
+await prepare()
 const file = 'packages/core/test/simulation/torture.test.ts'
 process.exit(
-  runNode(commandFile('vitest'), ['run', file, '--reporter=default', '--disableConsoleIntercept'], {
+  await runNode(commandFile('vitest'), ['run', file, '--reporter=default', '--disableConsoleIntercept'], {
     env: { ...process.env, WALRUS_TORTURE_SEEDS: values.seeds, WALRUS_TORTURE_FROM: values.from },
   }),
 )

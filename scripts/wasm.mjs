@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { install, root } from './prepare.mjs'
 
-install()
+await install()
 const { compileText } = await import('./wat.mjs')
 
 const folder = join(root, 'packages/core/src/format')

@@ -1,4 +1,5 @@
 import { EXIT_INTERRUPTED } from './exit-code.js'
+import { Interrupts } from './interrupts.js'
 import { Output } from './output.js'
 
 /** What a subcommand has to work with. */
@@ -6,7 +7,7 @@ export interface CommandContext {
   stdout: Output
   stderr: Output
   env: NodeJS.ProcessEnv
-  /** Aborted by the first Ctrl-C. A second one ends the process at once. */
+  /** Aborted by the first Ctrl-C. A second one, which is no echo of it, ends the process at once. */
   interruptible(): AbortSignal
 }
 
@@ -18,9 +19,11 @@ export function createContext(): CommandContext {
     env,
     interruptible() {
       const controller = new AbortController()
+      const interrupts = new Interrupts()
       const interrupt = () => {
-        if (controller.signal.aborted) process.exit(EXIT_INTERRUPTED)
-        controller.abort()
+        const meaning = interrupts.take(performance.now())
+        if (meaning === 'stop') controller.abort()
+        if (meaning === 'now') process.exit(EXIT_INTERRUPTED)
       }
       process.on('SIGINT', interrupt)
       process.on('SIGTERM', interrupt)
