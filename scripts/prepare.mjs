@@ -47,7 +47,8 @@ export function commandFile(packageName, commandName = packageName) {
  */
 async function runStep(file, commandArguments, options) {
   const { status, isStopped } = await runChild(file, commandArguments, options)
-  if (isStopped) process.exit(EXIT_INTERRUPTED)
+  // The step may have had the signal, and have ended of it, before we have had our own.
+  if (isStopped || status === EXIT_INTERRUPTED) process.exit(EXIT_INTERRUPTED)
   return status
 }
 
@@ -59,6 +60,7 @@ async function runStep(file, commandArguments, options) {
  * @param {{ isQuiet?: boolean, env?: NodeJS.ProcessEnv }} [options] quiet: its standard output goes to standard error
  */
 export function runNode(file, commandArguments, { isQuiet = false, env = process.env } = {}) {
+  /** @type {import('node:child_process').StdioOptions} */
   const stdio = isQuiet ? ['ignore', 2, 2] : 'inherit'
   return runStep(process.execPath, [file, ...commandArguments], { cwd: root, env, stdio })
 }

@@ -75,7 +75,9 @@ function perSyncText(recordsPerSync: number | null): string {
 export function outcomeLines(summary: IngestSummary, isVerifyAsked: boolean, colours: Colours): string[] {
   const lines: string[] = []
   const { records, resumed, rejected, rejects, verified, verifySeconds, verifyProblems } = summary
-  if (verified) {
+  if (verified && records + resumed === 0) {
+    lines.push('no record was taken, so there is nothing to verify')
+  } else if (verified) {
     const checked = 'count, order within each partition and checksum of the content are those of the source'
     lines.push(
       colours.green(
@@ -96,8 +98,8 @@ export function outcomeLines(summary: IngestSummary, isVerifyAsked: boolean, col
 }
 
 function interruptedText({ records, position }: IngestSummary): string {
-  const where = position
-    ? `${position.file} up to line ${count(position.line + 1)} (byte ${count(position.byte)})`
-    : 'nothing'
-  return `interrupted: ${counted(records, 'record')} acknowledged; read ${where}`
+  const read = position
+    ? `${counted(position.line, 'line')} (${counted(position.byte, 'byte')}) of ${position.file} read`
+    : 'nothing read'
+  return `interrupted: ${counted(records, 'record')} acknowledged; ${read}`
 }

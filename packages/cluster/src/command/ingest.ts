@@ -93,7 +93,10 @@ async function runIngest(files: string[], options: IngestCommandOptions, context
     )
     reporter.end()
     if (options.json) await stdout.write(`${JSON.stringify(summary)}\n`)
-    else await stdout.write(`${summaryTables(summary, stdout.colours)}\n`)
+    // A table of zeros would tell an interrupted person nothing.
+    else if (!summary.interrupted || summary.records > 0) {
+      await stdout.write(`${summaryTables(summary, stdout.colours)}\n`)
+    }
     for (const line of outcomeLines(summary, verify, stderr.colours)) stderr.line(line)
     if (summary.interrupted) return EXIT_INTERRUPTED
     return summary.rejected > 0 || (verify && !summary.verified) ? EXIT_FAILED : EXIT_OK

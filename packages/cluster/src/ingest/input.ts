@@ -53,8 +53,13 @@ async function checkFile(file: string): Promise<number | null> {
     if (stats.isDirectory()) throw refused(`${file} is a directory; name the files in it`)
     if (!stats.isFile()) return null
     const handle = await open(file, 'r')
-    await handle.close()
-    return stats.size
+    try {
+      // Files that the system makes up, as in /proc, have a size of 0 and bytes all the same.
+      const isMadeUp = stats.size === 0 && (await handle.read(Buffer.alloc(1), 0, 1, 0)).bytesRead > 0
+      return isMadeUp ? null : stats.size
+    } finally {
+      await handle.close()
+    }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     if (error instanceof WalrusError) throw error

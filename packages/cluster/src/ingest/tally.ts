@@ -12,7 +12,7 @@ export interface Reject {
 /** How far a run came: everything before this was read, and is acknowledged or rejected. */
 export interface Position {
   file: string
-  /** Lines that lie wholly before it. */
+  /** Lines that end before it; at the end of the file also one that no newline ends. */
   line: number
   /** Bytes that lie before it. */
   byte: number
@@ -22,7 +22,8 @@ export interface Position {
 export interface CutResult {
   file: string
   fileIndex: number
-  newlines: number
+  /** That end in it. */
+  lines: number
   sourceBytes: number
   content: ContentCheck
   /** What of it an earlier run has sent. */
@@ -49,7 +50,7 @@ export class Tally {
   }
 
   add(result: CutResult): void {
-    const { file, fileIndex, newlines, sourceBytes } = result
+    const { file, fileIndex, lines, sourceBytes } = result
     if (fileIndex !== this.#fileIndex || !this.position) {
       this.position = { file, line: 0, byte: 0 }
       this.#fileIndex = fileIndex
@@ -64,7 +65,7 @@ export class Tally {
     addContent(this.content, result.content)
     addContent(this.there, result.there)
     this.bytesRead += sourceBytes
-    this.position.line += newlines
+    this.position.line += lines
     this.position.byte += sourceBytes
   }
 }

@@ -131,6 +131,45 @@ describe('an ingest that resumes', () => {
     expect(second.rejects).toEqual(first.rejects)
   })
 
+  it.each([
+    ['ndjson', ''],
+    ['lines', ''],
+    ['csv', 'n\n'],
+  ] as const)(
+    'takes a last line that has got its newline by now as the record that it was: %s',
+    async (format, head) => {
+      // Long enough for several chunks.
+      const text = (from: number, to: number) =>
+        range(to - from)
+          .map((n) => String(from + n).padEnd(60))
+          .join('\n')
+      const { dir, file } = place({ a: `${head}${text(0, 10_000)}` })
+      const run = () =>
+        ingest({ files: [file('a')], topic: 't', format, dir, resume: true, durability: 'os', partitions: 3 })
+      expect(await run()).toMatchObject({ records: 10_000, resumed: 0, verified: true })
+      fs.appendFileSync(file('a'), '\n')
+      expect(await run()).toMatchObject({ records: 0, resumed: 10_000, verified: true })
+      fs.appendFileSync(file('a'), text(10_000, 20_000))
+      expect(await run()).toMatchObject({ records: 10_000, resumed: 10_000, verified: true })
+      fs.appendFileSync(file('a'), `\n${text(20_000, 20_010)}`)
+      expect(await run()).toMatchObject({ records: 10, resumed: 20_000, verified: true })
+      const values = await valuesOf(dir, 't')
+      const numbers = values.map((value) => Number(format === 'csv' ? JSON.parse(value).n : value))
+      expect(numbers.sort((a, b) => a - b)).toEqual(range(20_010))
+    },
+  )
+
+  it('leaves what a file gains while it is read to the next run', async () => {
+    const { dir, file } = place({ 'a.txt': 'one\ntwo\n' })
+    const run = (onPlan?: () => void) =>
+      ingest({ files: [file('a.txt')], topic: 't', dir, resume: true, durability: 'os' }, { onPlan })
+    // Behind the first look at the file, before its first byte is taken: the beginning of a line.
+    expect(await run(() => fs.appendFileSync(file('a.txt'), 'thr'))).toMatchObject({ records: 2, verified: true })
+    fs.appendFileSync(file('a.txt'), 'ee\n')
+    expect(await run()).toMatchObject({ records: 1, resumed: 2, verified: true })
+    expect((await valuesOf(dir, 't')).sort()).toEqual(['one', 'three', 'two'])
+  })
+
   it('refuses with nothing written what is not the same any more, and what cannot be read twice', async () => {
     const { dir, file } = place({ 'a.ndjson': lines(100), 'b.ndjson': lines(100), 'c.ndjson': '1\n2' })
     const both = [file('a.ndjson'), file('b.ndjson')]
@@ -151,8 +190,8 @@ describe('an ingest that resumes', () => {
     fs.writeFileSync(file('b.ndjson'), lines(200, 1))
     await refused('b.ndjson is not the file')
     fs.writeFileSync(file('b.ndjson'), lines(100))
-    fs.appendFileSync(file('c.ndjson'), '\n3\n')
-    await refused('had not come to its end', [file('c.ndjson')])
+    fs.appendFileSync(file('c.ndjson'), '3\n')
+    await refused('that line goes on now', [file('c.ndjson')])
     expect(await run(both, { resume: true })).toMatchObject({ records: 0, resumed: 200 })
     const journal = path.join(dir, 'default/t/ingest.json')
     fs.writeFileSync(journal, fs.readFileSync(journal, 'utf8').replace('"streams":', '"streams": 1'))

@@ -19,7 +19,7 @@ describe('lines', () => {
       for (const outcome of everyCut(ndjson, { format: 'ndjson', chunkBytes, isHungry })) {
         expect(outcome.values).toEqual(ndjsonValues)
         expect(outcome.rejects).toEqual([])
-        expect(outcome.position).toEqual({ line: 6, byte: Buffer.byteLength(ndjson) })
+        expect(outcome.position).toEqual({ line: 7, byte: Buffer.byteLength(ndjson) })
       }
     }
   })
@@ -28,6 +28,15 @@ describe('lines', () => {
     expect(cutAndParse('one\ntwo', { format: 'lines' }).values).toEqual(['one', 'two'])
     expect(cutAndParse('one\ntwo\n', { format: 'lines' }).values).toEqual(['one', 'two'])
     expect(cutAndParse('', { format: 'lines' }).values).toEqual([])
+  })
+
+  it('stay together at the end, whether or not a newline ends the last one', () => {
+    for (const end of ['', '\n']) {
+      const { chunksCount, position } = cutAndParse(`one\ntwo\nthree${end}`, { format: 'lines', chunkBytes: 64 })
+      expect([chunksCount, position.line]).toEqual([1, 3])
+    }
+    const { chunksCount, values } = cutAndParse('{"a":1}\n{"a":2} {"a":3', { format: 'json', chunkBytes: 64 })
+    expect([chunksCount, values]).toEqual([1, ['{"a":1}', '{"a":2}']])
   })
 
   it('lose the carriage return of CRLF and nothing else; empty ones are nothing', () => {

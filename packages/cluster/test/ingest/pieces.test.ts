@@ -24,7 +24,7 @@ describe('a tally', () => {
     const tally = new Tally(({ file, line }) => told.push(`${file}:${line}`))
     const reject = { line: 2, reason: 'bad' }
     const there = { records: 0, bytes: 0, sum: 0 }
-    const result = { newlines: 10, sourceBytes: 100, content, there, rejectsCount: 1, rejects: [reject] }
+    const result = { lines: 10, sourceBytes: 100, content, there, rejectsCount: 1, rejects: [reject] }
     tally.add({ ...result, file: 'a', fileIndex: 0 })
     tally.add({ ...result, file: 'a', fileIndex: 0 })
     tally.add({ ...result, file: 'a', fileIndex: 1 })

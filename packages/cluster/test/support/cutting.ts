@@ -47,7 +47,7 @@ export function cutAndParse(source: Uint8Array | string, options: CutOptions): C
     const result = { file: '', fileIndex: 0, sourceBytes: cut.sourceBytes, content, there: content }
     if (cut.kind === 'refusal') {
       const { line, reason, newlines } = cut
-      tally.add({ ...result, newlines, rejectsCount: 1, rejects: [{ line, reason }] })
+      tally.add({ ...result, lines: newlines, rejectsCount: 1, rejects: [{ line, reason }] })
       return
     }
     outcome.chunksCount++
@@ -67,7 +67,8 @@ export function cutAndParse(source: Uint8Array | string, options: CutOptions): C
       outcome.keys.push(key)
     }
     const newlines = Buffer.from(bytes.buffer, 0, length).filter((byte) => byte === 10).length
-    tally.add({ ...result, newlines, rejectsCount: rejects.count, rejects: rejects.described })
+    const lines = newlines + (cut.endsWithinLine ? 1 : 0)
+    tally.add({ ...result, lines, rejectsCount: rejects.count, rejects: rejects.described })
   }
 
   let read = 0

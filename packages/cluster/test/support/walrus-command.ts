@@ -6,6 +6,8 @@ import type { IngestSummary } from '#cluster/index.js'
 
 export const commandFile = fileURLToPath(new URL('../../dist/command/main.js', import.meta.url))
 
+const launcherFile = fileURLToPath(new URL('./launcher.mjs', import.meta.url))
+
 export interface CommandResult {
   code: number | null
   stdout: string
@@ -21,10 +23,18 @@ export interface RunningCommand {
   ended: Promise<CommandResult>
 }
 
-/** Starts the command as a process of its own. What it leaves running dies with the test. */
-export function startWalrus(commandArguments: string[], options: { env?: NodeJS.ProcessEnv } = {}): RunningCommand {
+export interface StartOptions {
+  env?: NodeJS.ProcessEnv
+  /** So many processes, each of which starts the next one and passes its signals on, stand before the command. */
+  launchersCount?: number
+}
+
+/** Starts the command in a process group of its own. What it leaves running dies with the test. */
+export function startWalrus(commandArguments: string[], options: StartOptions = {}): RunningCommand {
+  const { launchersCount = 0 } = options
   const env = { ...process.env, WALRUS_DATA_DIR: undefined, DEBUG: undefined, ...options.env }
-  const child = spawn(process.execPath, [commandFile, ...commandArguments], { env, stdio: 'pipe' })
+  const files = [...Array.from({ length: launchersCount }, () => launcherFile), commandFile]
+  const child = spawn(process.execPath, [...files, ...commandArguments], { env, stdio: 'pipe', detached: true })
   const output = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output.stdout += text
@@ -35,7 +45,11 @@ export function startWalrus(commandArguments: string[], options: { env?: NodeJS.
   // A command that ends early leaves its input unread; that shows in its exit code.
   child.stdin.on('error', () => {})
   onTestFinished(() => {
-    child.kill('SIGKILL')
+    try {
+      process.kill(-child.pid!, 'SIGKILL')
+    } catch {
+      // It has ended.
+    }
   })
   const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, ...output }))
   return {

@@ -1,5 +1,5 @@
 import { assert } from '@walrus-log/core'
-import { type Boundaries, countNewlines, type InputProblem, skipSpace } from './boundaries.js'
+import { type Boundaries, countNewlines, type InputProblem, NEWLINE, skipSpace } from './boundaries.js'
 
 /** Whole records, in the bytes of the source. */
 export interface Chunk {
@@ -11,6 +11,8 @@ export interface Chunk {
   spans: Uint32Array<ArrayBuffer> | undefined
   /** Bytes of the source that this stands for. */
   sourceBytes: number
+  /** The source has ended behind the chunk's last record, and no newline ends that one. */
+  endsWithinLine: boolean
 }
 
 /** A part of the source that never became a chunk. */
@@ -103,24 +105,26 @@ export class ChunkCutter {
     return chunk
   }
 
-  /** The source has ended: the rest, in order. */
+  /**
+   * The source has ended: the rest, in order. A last record without an end goes with those before it, as it would if it had
+   * one: where a record goes must not hang on the byte behind it, which a file may still gain.
+   */
   finish(): Cut[] {
-    const cuts: Cut[] = []
     if (this.#isAtStart) this.filled(0)
-    const drain = () => {
-      for (let cut = this.cut(true); cut; cut = this.cut(true)) cuts.push(cut)
-    }
-    drain()
-    if (this.#isOver) return cuts
+    let endsWithinLine = false
     if (this.#skipped) {
       this.#endSkip()
-    } else if (this.#boundaries.finish(this.#buffer, this.#lengthBytes)) {
+    } else if (!this.#isOver && this.#boundaries.finish(this.#buffer, this.#lengthBytes)) {
       this.#boundaryBytes = this.#lengthBytes
-    } else {
+      endsWithinLine = this.#buffer[this.#lengthBytes - 1] !== NEWLINE
+    } else if (!this.#isOver) {
       this.#boundaryBytes = this.#boundaries.problem?.position ?? this.#lengthBytes
       if (this.#boundaryBytes === 0) this.#refuseProblem()
     }
-    drain()
+    const cuts: Cut[] = []
+    for (let cut = this.cut(true); cut; cut = this.cut(true)) cuts.push(cut)
+    const last = cuts.at(-1)
+    if (last?.kind === 'chunk') last.endsWithinLine = endsWithinLine
     this.#isOver = true
     return cuts
   }
@@ -154,7 +158,7 @@ export class ChunkCutter {
     this.#boundaries.rebase(length)
     const sourceBytes = length + this.#goneBytes
     this.#goneBytes = 0
-    return { kind: 'chunk', bytes, length, spans: this.#boundaries.takeSpans(), sourceBytes }
+    return { kind: 'chunk', bytes, length, spans: this.#boundaries.takeSpans(), sourceBytes, endsWithinLine: false }
   }
 
   /** The buffer is full of one record that has not ended. */

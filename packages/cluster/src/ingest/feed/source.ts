@@ -18,7 +18,7 @@ export async function openSource(input: Input, signal: AbortSignal | undefined):
   if (input.path === null) return new StreamSource(process.stdin, signal)
   // A pipe with a name is read as a stream: a read that waits in it cannot be taken back otherwise.
   if (input.sizeBytes === null) return new StreamSource(createReadStream(input.path), signal)
-  return new FileSource(await open(input.path, 'r'))
+  return new FileSource(await open(input.path, 'r'), input.sizeBytes)
 }
 
 /** Keeps what was shown, for `read` to give. */
@@ -47,16 +47,25 @@ abstract class PeekingSource implements Source {
   }
 }
 
+/**
+ * The first `sizeBytes` of a file. What it gains meanwhile is for another run to take: a resumption notes how far a file
+ * goes before it is read, and the end of the noted part has to be the end that was met.
+ */
 class FileSource extends PeekingSource {
   readonly #handle: FileHandle
+  #leftBytes: number
 
-  constructor(handle: FileHandle) {
+  constructor(handle: FileHandle, sizeBytes: number) {
     super()
     this.#handle = handle
+    this.#leftBytes = sizeBytes
   }
 
   protected override async readMore(space: Uint8Array): Promise<number> {
-    const { bytesRead } = await this.#handle.read(space, 0, space.length, null)
+    const length = Math.min(space.length, this.#leftBytes)
+    if (length === 0) return 0
+    const { bytesRead } = await this.#handle.read(space, 0, length, null)
+    this.#leftBytes -= bytesRead
     return bytesRead
   }
 

@@ -10,5 +10,5 @@ export function keyOf(value: unknown, field: string): KeyResult {
   if (typeof key === 'string') return { key }
   if (typeof key === 'number' || typeof key === 'boolean') return { key: String(key) }
   const kind = key === null ? 'null' : Array.isArray(key) ? 'an array' : 'an object'
-  return { reason: `field ${JSON.stringify(field)} is ${kind}; a key is text or a number` }
+  return { reason: `field ${JSON.stringify(field)} is ${kind}; a key is text, a number or a boolean` }
 }

@@ -232,9 +232,11 @@ export class ProducerPool implements Sink {
 
   #complete(sequence: number, flight: Flight, reply: ChunkReply): void {
     const { cut, file, fileIndex } = flight.submission
-    const { newlines, content, there, rejectsCount, rejects } = reply
-    const sourceBytes = cut.sourceBytes - reply.unreadBytes
-    this.#tallied.put(sequence, { file, fileIndex, newlines, sourceBytes, content, there, rejectsCount, rejects })
+    const { content, there, rejectsCount, rejects, unreadBytes } = reply
+    const sourceBytes = cut.sourceBytes - unreadBytes
+    const isLastLine = cut.kind === 'chunk' && cut.endsWithinLine && unreadBytes === 0
+    const lines = reply.newlines + (isLastLine ? 1 : 0)
+    this.#tallied.put(sequence, { file, fileIndex, lines, sourceBytes, content, there, rejectsCount, rejects })
     this.#release(flight)
   }
 

@@ -6,7 +6,8 @@ import { NEWLINE } from '../feed/boundaries.js'
 import { emptyJournal, type Journal } from './journal.js'
 
 const JOURNAL_FILE = 'ingest.json'
-const VERSION = 1
+/** Version 1 put a last line without a newline into another stream. */
+const VERSION = 2
 
 /** Enough to tell two logs apart that begin alike, and little to read. */
 const FINGERPRINT_BYTES = 64 * 1024
@@ -46,13 +47,13 @@ export function writeJournal(directory: string, { sources }: Journal): void {
   publishFile(new NodeFileSystem(), directory, JOURNAL_FILE, Buffer.from(text))
 }
 
-/** Whether a line ends behind the first `bytes` of a file. */
-export async function endsLine(path: string, bytes: number): Promise<boolean> {
+/** Whether the first `bytes` of a file that is larger end with a line: with its newline, or just before it. */
+export async function endsWithLine(path: string, bytes: number): Promise<boolean> {
   if (bytes === 0) return true
   const handle = await open(path, 'r')
   try {
-    const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, bytes - 1)
-    return buffer[0] === NEWLINE
+    const { buffer } = await handle.read(Buffer.alloc(2), 0, 2, bytes - 1)
+    return buffer.includes(NEWLINE)
   } finally {
     await handle.close()
   }

@@ -13,7 +13,7 @@ import {
   sourceOf,
   streamsMax,
 } from './journal.js'
-import { endsLine, fingerprint, readJournal, writeJournal } from './journal-file.js'
+import { endsWithLine, fingerprint, readJournal, writeJournal } from './journal-file.js'
 
 /** Names that the streams' producers have, one for each round over the partitions. */
 export const streamName = (stream: number, partitions: number): string =>
@@ -126,11 +126,19 @@ async function checkUnchanged(before: JournalSource, now: JournalSource): Promis
     if (!isSame || (await fingerprint(path, bytes)) !== print) {
       throw changed(`${path} is not the file any more that was being ingested`, 'ingest it without --resume')
     }
-    // What was its last record is another one now, or stands elsewhere.
-    if (hasGrown && (before.mapping.formats[index] === 'json' || !(await endsLine(path, bytes)))) {
+    if (!hasGrown) continue
+    // What was its last record stands elsewhere now.
+    if (before.mapping.formats[index] === 'json') {
       throw changed(
-        `${path} has grown, and what was its last record had not come to its end`,
-        'ingest the rest by itself',
+        `${path} has grown, which a file of format json cannot be resumed after`,
+        'ingest it without --resume',
+      )
+    }
+    // The earlier run may have taken the beginning of the line as a record, which nothing can take back.
+    if (!(await endsWithLine(path, bytes))) {
+      throw changed(
+        `${path} had a last line without an end when it was being ingested (up to byte ${bytes}), and that line goes on now`,
+        'ingest what is new from a file of its own, or all of it without --resume',
       )
     }
   }
