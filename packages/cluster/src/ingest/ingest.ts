@@ -229,7 +229,6 @@ class IngestRun {
     const resumption = this.#resumption
     const offsets = resumption?.offsets ?? nextBefore
     const startMs = nowMs()
-    const seconds = () => (nowMs() - startMs) / 1000
     const { records: recordsTotal, bytes: bytesTotal } = this.#tally.content
     try {
       const problems = await verify({
@@ -241,13 +240,13 @@ class IngestRun {
         chainsSent: flushed.flatMap(({ chains }) => chains),
         sequencesOf: resumption && (({ stream }) => resumption.sequencesOf(stream)),
         contentSource: this.#tally.content,
-        onProgress: (records) => {
+        onProgress: (records, seconds) => {
           const bytes = recordsTotal > 0 ? (records / recordsTotal) * bytesTotal : 0
-          onProgress?.({ phase: 'verify', records, recordsTotal, bytes, bytesTotal, seconds: seconds() })
+          onProgress?.({ phase: 'verify', records, recordsTotal, bytes, bytesTotal, seconds })
         },
         signal,
       })
-      return { problems, seconds: seconds() }
+      return { problems, seconds: (nowMs() - startMs) / 1000 }
     } catch (error) {
       if (signal?.aborted) return null
       throw error

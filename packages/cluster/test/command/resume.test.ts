@@ -132,7 +132,6 @@ describe('an ingest that resumes', () => {
   })
 
   it.each([
-    ['ndjson', ''],
     ['lines', ''],
     ['csv', 'n\n'],
   ] as const)(
@@ -147,9 +146,7 @@ describe('an ingest that resumes', () => {
       const run = () =>
         ingest({ files: [file('a')], topic: 't', format, dir, resume: true, durability: 'os', partitions: 3 })
       expect(await run()).toMatchObject({ records: 10_000, resumed: 0, verified: true })
-      fs.appendFileSync(file('a'), '\n')
-      expect(await run()).toMatchObject({ records: 0, resumed: 10_000, verified: true })
-      fs.appendFileSync(file('a'), text(10_000, 20_000))
+      fs.appendFileSync(file('a'), `\n${text(10_000, 20_000)}`)
       expect(await run()).toMatchObject({ records: 10_000, resumed: 10_000, verified: true })
       fs.appendFileSync(file('a'), `\n${text(20_000, 20_010)}`)
       expect(await run()).toMatchObject({ records: 10, resumed: 20_000, verified: true })

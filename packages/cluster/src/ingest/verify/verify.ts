@@ -17,7 +17,8 @@ export interface VerifyOptions {
   sequencesOf?: (chain: Chain) => [number, number][]
   /** What the source holds. */
   contentSource: ContentCheck
-  onProgress(records: number): void
+  /** `seconds` since a thread was up and began to read. Not called before. */
+  onProgress(records: number, seconds: number): void
   signal: AbortSignal | undefined
 }
 
@@ -34,7 +35,14 @@ export async function verify(options: VerifyOptions): Promise<string[]> {
   const url = new URL('./verifier.worker.js', import.meta.url)
   const threadsCount = Math.min(tasks.length, availableParallelism())
   const threads = Array.from({ length: threadsCount }, () => new Thread<VerifyRequest, VerifyReply>(url, workerData))
-  const tell = () => options.onProgress(Number(Atomics.load(new BigUint64Array(progress), 0)))
+  let startMs: number | undefined
+  const onStarted = () => {
+    startMs ??= performance.now()
+  }
+  const tell = () => {
+    if (startMs === undefined) return
+    options.onProgress(Number(Atomics.load(new BigUint64Array(progress), 0)), (performance.now() - startMs) / 1000)
+  }
   const timer = setInterval(tell, PROGRESS_MS)
   let stop = () => {}
   const aborted = new Promise<never>((_, reject) => {
@@ -43,7 +51,7 @@ export async function verify(options: VerifyOptions): Promise<string[]> {
   })
   aborted.catch(() => {})
   try {
-    const replies = await Promise.race([readAll(threads, tasks, options), aborted])
+    const replies = await Promise.race([readAll(threads, tasks, onStarted, options), aborted])
     tell()
     await Promise.all(threads.map((thread) => thread.end()))
     return differences(options, replies)
@@ -59,6 +67,7 @@ type Range = VerifyOptions['ranges'][number]
 async function readAll(
   threads: Thread<VerifyRequest, VerifyReply>[],
   ranges: Range[],
+  onStarted: () => void,
   { chainsSent, sequencesOf = () => [[0, Number.MAX_SAFE_INTEGER]] }: VerifyOptions,
 ): Promise<VerifyReply[]> {
   const waiting = [...ranges]
@@ -66,6 +75,7 @@ async function readAll(
   await Promise.all(
     threads.map(async (thread) => {
       await thread.started()
+      onStarted()
       for (let range = waiting.shift(); range; range = waiting.shift()) {
         const chains = chainsSent.filter(({ partition }) => partition === range.partition)
         const producers = chains.map((chain) => ({ producerId: chain.producerId, sequences: sequencesOf(chain) }))
