@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import path from 'node:path'
 import { type DumpItem, dumpGaps, dumpIndex, dumpSegment, NodeFileSystem, WalrusError } from '@walrus-log/core'
 import type { Command } from 'commander'
@@ -26,7 +26,9 @@ export function addDump(program: Command, context: CommandContext, action: Comma
 }
 
 async function dump(file: string, options: DumpOptions, { stdout }: CommandContext): Promise<number> {
-  if (!existsSync(file)) throw new WalrusError('INVALID_ARGUMENT', `there is no file ${file}`, { field: 'file' })
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
+    throw new WalrusError('INVALID_ARGUMENT', `there is no file ${file}`, { field: 'file' })
+  }
   const show = options.json ? itemAsJson : (item: DumpItem) => itemAsLine(item, stdout.columns ?? 120)
   let isDamaged = false
   let left = options.limit ?? Number.POSITIVE_INFINITY

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import type { Topic, Walrus } from '@walrus-log/actors'
 import { WalrusError } from '@walrus-log/core'
 import type { CommonOptions } from './context.js'
@@ -8,7 +8,7 @@ export async function withLog<Result>(
   { dir, namespace }: CommonOptions,
   use: (walrus: Walrus) => Promise<Result>,
 ): Promise<Result> {
-  if (!existsSync(dir)) {
+  if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) {
     throw new WalrusError('INVALID_ARGUMENT', `there is no log in ${dir}; --dir names its directory`, { field: 'dir' })
   }
   // Loaded here, so that help and complaints about arguments are there at once.

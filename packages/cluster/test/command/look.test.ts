@@ -161,3 +161,13 @@ describe('the command', () => {
     expect(stderr).toMatch(/UNKNOWN_TOPIC: [\s\S]*\n {4}at /)
   })
 })
+
+it.each([
+  ['dump', (directory: string) => ['dump', directory], 'there is no file'],
+  ['topics', (directory: string) => ['topics', '--dir', path.join(directory, 'file')], 'there is no log'],
+])('a file and a directory are not taken for one another: %s', async (_, commandArguments, message) => {
+  const directory = temporaryDirectory()
+  fs.writeFileSync(path.join(directory, 'file'), '')
+  const { code, stderr } = await walrus(commandArguments(directory))
+  expect([code, stderr]).toEqual([2, expect.stringContaining(message)])
+})
