@@ -151,7 +151,7 @@ export class WriterLoop {
   /** Sees to it that what was written is acknowledged: here and now, or by the sync thread. */
   #settle(partition: PartitionWriter): void {
     partition.noteAcknowledged()
-    if (!partition.tryHold()) return
+    if (!partition.shared.tryHold()) return
     if (partition.syncNeeded) {
       const isAlone = !this.#ready.hasAny && partition.unsyncedBytes <= SYNC_SELF_BYTES_MAX && !partition.hasUnsealed
       if (!isAlone) {
@@ -178,7 +178,7 @@ export class WriterLoop {
     this.#controlSeen = Atomics.load(this.#memory.words, this.#at + WRITER_CONTROL_AT)
     for (const partition of this.#partitions.values()) {
       this.#poisonIfSyncFailed(partition)
-      if (partition.isRollWanted) this.#roll(partition)
+      if (partition.shared.takeRollWanted()) this.#roll(partition)
     }
     const { control } = this.#options
     for (let received = receiveMessageOnPort(control); received; received = receiveMessageOnPort(control)) {
@@ -187,21 +187,21 @@ export class WriterLoop {
   }
 
   #poisonIfSyncFailed(partition: PartitionWriter): void {
-    if (!partition.hasSyncFailed) return
+    if (!partition.shared.hasSyncFailed) return
     this.#hold(partition)
-    partition.letGo()
+    partition.shared.letGo()
   }
 
   /** Ends a segment for its age. The sync thread seals it at once, and acknowledges that the next one is begun. */
   #roll(partition: PartitionWriter): void {
     this.#hold(partition)
     if (partition.roll()) this.#giveToSyncThread(partition)
-    else partition.letGo()
+    else partition.shared.letGo()
   }
 
   /** Holds the partition's sync state, with the failure dealt with that the sync thread may have left there. */
   #hold(partition: PartitionWriter): void {
-    if (!partition.hold()) partition.poisonHeld('sync', partition.syncError)
+    if (!partition.shared.hold()) partition.poisonHeld('sync', partition.shared.syncError)
   }
 
   #handle(request: WriterRequest): void {
