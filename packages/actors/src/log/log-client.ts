@@ -38,7 +38,8 @@ import {
 import type { SharedMemory } from '../memory/shared-memory.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { encodeRefusal } from '../writer/outcome.js'
-import { type LaneProducer, type OnRefused, PartitionLane } from './partition-lane.js'
+import type { OnRefused } from './batches-in-flight.js'
+import { type LaneProducer, PartitionLane } from './partition-lane.js'
 import type { PartitionPlace, TopicPlace } from './place.js'
 
 export type { PartitionPlace, TopicPlace } from './place.js'

@@ -14,27 +14,12 @@ import { isSleeping, ring } from '../lane/doorbell.js'
 import { LaneWriter } from '../lane/lane-writer.js'
 import { AtomicWords } from '../lane/layout.js'
 import { OWN_MEMORY, RECORD_FRAMING, writeReference } from '../lane/record-lane.js'
-import { sharedNowMs } from '../memory/clock.js'
-import {
-  ACK_NUMBERS,
-  ACK_OFFSET_AT,
-  ACK_PUBLISHED_MS_AT,
-  LANE_ACKS_AT,
-  LANE_ACKS_COUNT_AT,
-  LANE_LIFE_AT,
-  LANE_PUBLISHED_AT,
-  LANE_SETTLED_AT,
-  laneAt,
-  WRITER_DOORBELL_AT,
-  WRITER_FAILED_AT,
-  WRITER_READY_AT,
-  writerAt,
-} from '../memory/layout.js'
+import { LANE_ACKS_COUNT_AT, laneAt, WRITER_DOORBELL_AT, WRITER_READY_AT, writerAt } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
-import { postLargeBatch } from '../message/large-batches.js'
-import { encodeRefusal } from '../writer/outcome.js'
 import { lanePlace } from '../writer/writer-lane.js'
+import { BatchesInFlight, type OnRefused, type PendingAppend } from './batches-in-flight.js'
 import { LaneSequence } from './lane-sequence.js'
+import { LargeSends } from './large-sends.js'
 
 /** A batch is published at this size at the latest: large enough that its header and checksum call do not count, small
  *  enough that several of them are under way in a lane. */
@@ -55,25 +40,12 @@ export interface LaneProducer {
   sequenceNext: number
 }
 
-/** What becomes of an append when its batch is settled. */
-export interface PendingAppend {
-  batch: number
-  /** Which record of its batch it is. */
-  index: number
-  timestamp: number
-  /** `isDuplicate`: a named producer's batch that had been there before. */
-  settle: (outcome: number, index: number, timestamp: number, isDuplicate: boolean) => void
-}
-
-/** How a batch ended; a negative outcome is a refusal. */
-export type OnRefused = (outcome: number, recordCount: number) => void
-
 /**
  * The sending end of one record lane: one producer, one partition, one thread. Records go straight into the open batch in
  * the lane; the batch is closed and published as a whole.
  *
- * Invariants: `settledSeen <= settled (shared) <= published`; `published - settledSeen <= acknowledgement slots`;
- * while `batchAt >= 0`, the open batch's records lie in [batchAt + header, next).
+ * Invariant: while `batchAt >= 0`, the open batch's records lie in [batchAt + header, next), and it has the number
+ * `lastBatch` as soon as it has a record.
  */
 export class PartitionLane {
   readonly lane: number
@@ -90,26 +62,14 @@ export class PartitionLane {
   readonly isNamed: boolean
   readonly #memory: SharedMemory
   readonly #writer: LaneWriter
-  readonly #at: number
   readonly #writerAt: number
-  readonly #acksAt: number
-  readonly #acksMask: number
-  /** Records of each batch in flight, by the batch's slot. */
-  readonly #recordCounts: Uint32Array
-  readonly #pending: PendingAppend[] = []
-  /** The first of `#pending` that still waits: a queue without a shift for each append. */
-  #pendingFrom = 0
-  readonly #onRefused: OnRefused
+  readonly #inFlight: BatchesInFlight
+  readonly #large: LargeSends
   readonly #properties: BatchProperties
   /** At most a quarter of the ring, so that the writer has something to do while the next one grows. */
   readonly #batchBytes: number
   #batchAt = -1
-  #published: number
-  #settledSeen: number
   readonly #sequence: LaneSequence
-  readonly #writerNumber: number
-  /** The last batch that travels in memory of its own. */
-  #ownBatch: number | undefined
   #hasGivenTime = false
   /** Whether a plain record may join the open batch: it counts from no given time, and repeats nothing. */
   #takesPlain = true
@@ -121,22 +81,13 @@ export class PartitionLane {
     options: { partition: number; writer: number; onRefused: OnRefused } & LaneProducer,
   ) {
     const { words } = memory
-    const at = laneAt(lane)
     this.lane = lane
     this.partition = options.partition
     this.region = memory.arena
     this.#memory = memory
     this.#writer = new LaneWriter(memory.arena, new AtomicWords(words), lanePlace(words, lane), RECORD_FRAMING)
-    this.#at = at
-    this.#writerNumber = options.writer
     this.#writerAt = writerAt(options.writer)
-    this.#acksAt = words[at + LANE_ACKS_AT] >>> 3
-    this.#acksMask = words[at + LANE_ACKS_COUNT_AT] - 1
-    this.#recordCounts = new Uint32Array(this.#acksMask + 1)
-    this.#onRefused = options.onRefused
     this.#batchBytes = Math.min(BATCH_PUBLISH_BYTES, this.#writer.entryBytesMax / 2)
-    this.#published = Atomics.load(words, at + LANE_PUBLISHED_AT)
-    this.#settledSeen = this.#published
     this.#properties = {
       recordCount: 0,
       attributes: 0,
@@ -147,7 +98,10 @@ export class PartitionLane {
       sequenceFirst: 0,
     }
     this.isNamed = options.epoch > 0
-    this.#sequence = new LaneSequence(options.sequenceNext, this.#acksMask + 1, this.isNamed)
+    const slots = words[laneAt(lane) + LANE_ACKS_COUNT_AT]
+    this.#sequence = new LaneSequence(options.sequenceNext, slots, this.isNamed)
+    this.#inFlight = new BatchesInFlight(memory, lane, options.writer, this.#sequence, options.onRefused)
+    this.#large = new LargeSends(memory, lane, options.writer, this.#inFlight)
   }
 
   /** Largest batch that travels in the lane itself. */
@@ -172,7 +126,7 @@ export class PartitionLane {
     const needed = BATCH_HEADER_BYTES + bytes
     if (!this.#memory.isOpen || this.hasWriterFailed) return CLOSED
     if (needed > this.#writer.entryBytesMax) return TOO_LARGE
-    if (!this.#hasSlot()) return FULL
+    if (!this.#inFlight.hasSlot()) return FULL
     const at = this.#writer.claim(needed)
     if (at < 0) return FULL
     this.#batchAt = at
@@ -180,6 +134,7 @@ export class PartitionLane {
     this.limit = Math.min(this.#writer.limit, at + Math.max(this.#batchBytes, needed))
     this.next = at + BATCH_HEADER_BYTES
     this.recordCount = 0
+    this.lastBatch = this.#inFlight.published
     this.#hasGivenTime = false
     this.#takesPlain = !this.#sequence.isRepeating
     const nowMs = Date.now()
@@ -211,7 +166,6 @@ export class PartitionLane {
   /** Counts in the record that was written at `next`, ends at `end`, and has this time. */
   add(end: number, timestampMs: number, level: number): void {
     this.next = end
-    this.lastBatch = this.#published
     this.lastIndex = this.recordCount++
     this.lastTimestamp = timestampMs
     if (timestampMs > this.#properties.timestampMax) this.#properties.timestampMax = timestampMs
@@ -240,7 +194,6 @@ export class PartitionLane {
     writeRecordHeader(this.region, at, length, LENGTH_NULL, LENGTH_NULL, 0)
     copyBytes(this.region.u8, at + RECORD_HEADER_BYTES, value)
     this.next = end
-    this.lastBatch = this.#published
     this.lastIndex = this.recordCount++
     this.lastTimestamp = this.#properties.timestampFirst
     return true
@@ -260,7 +213,7 @@ export class PartitionLane {
   }
 
   get hasWriterFailed(): boolean {
-    return Atomics.load(this.#memory.words, this.#writerAt + WRITER_FAILED_AT) !== 0
+    return this.#inFlight.hasWriterFailed
   }
 
   /** Of a named producer: makes the open batch one that `count` records from `sequence` on may join. Throws
@@ -302,11 +255,11 @@ export class PartitionLane {
   ): boolean {
     this.publish()
     const { length } = batch
-    if (!this.#hasSlot()) return false
+    if (!this.#inFlight.hasSlot()) return false
     const inLane = length <= this.#writer.entryBytesMax
     const at = this.#writer.claim(inLane ? length : BATCH_HEADER_BYTES)
     if (at < 0) return false
-    const batchAt = inLane ? at : this.#takeRun(length)
+    const batchAt = inLane ? at : this.#large.takeRun(length)
     if (batchAt < 0) return false
     const isOwn = batchAt === OWN_MEMORY
     const region = isOwn ? batch.region : this.region
@@ -316,56 +269,31 @@ export class PartitionLane {
     this.#properties.timestampMax = timestamps.max
     this.#properties.attributes = level
     this.#close(region, regionAt, regionAt + length, recordCount)
-    if (isOwn) this.#post(region)
+    if (isOwn) this.#large.post(region)
     if (!inLane) writeReference(this.region, at, batchAt, length)
-    this.lastBatch = this.#published
+    this.lastBatch = this.#inFlight.published
     this.lastIndex = 0
     this.lastTimestamp = timestamps.first
     this.#send(at + (inLane ? length : BATCH_HEADER_BYTES), recordCount)
     return true
   }
 
-  /** A run of the arena, or `OWN_MEMORY` where there is none; -1 where a batch that has its own is in flight. */
-  #takeRun(length: number): number {
-    const at = this.#memory.chunks.take(length)
-    if (at >= 0) return at
-    return this.#hasOwnInFlight() ? -1 : OWN_MEMORY
-  }
-
-  #hasOwnInFlight(): boolean {
-    const isInFlight = (): boolean => this.#ownBatch !== undefined && ((this.#ownBatch - this.#settledSeen) | 0) >= 0
-    if (isInFlight()) this.collect()
-    if (isInFlight()) return true
-    this.#ownBatch = undefined
-    return false
-  }
-
   /** Whether a batch that the lane itself does not hold could be sent now: asked before it is encoded. */
   canSendLarge(): boolean {
     this.publish()
-    return this.#hasSlot() && this.#writer.freeBytes() >= 2 * BATCH_HEADER_BYTES && !this.#hasOwnInFlight()
-  }
-
-  #post(region: Region): void {
-    this.#ownBatch = this.#published
-    const life = this.#memory.words[this.#at + LANE_LIFE_AT]
-    const memory = region.u8.buffer as unknown as SharedArrayBuffer
-    postLargeBatch(this.#memory, this.#writerNumber, { lane: this.lane, life, number: this.#published, memory })
+    return (
+      this.#inFlight.hasSlot() && this.#writer.freeBytes() >= 2 * BATCH_HEADER_BYTES && !this.#large.hasOwnInFlight()
+    )
   }
 
   #close(region: Region, at: number, end: number, recordCount: number): void {
     this.#properties.recordCount = recordCount
-    this.#properties.sequenceFirst = this.#sequence.close(this.#published & this.#acksMask, recordCount)
+    this.#properties.sequenceFirst = this.#sequence.close(this.#inFlight.slot, recordCount)
     closeBatch(region, at, end, this.#properties)
   }
 
   #send(end: number, recordCount: number): void {
-    const { words, arena } = this.#memory
-    const slot = this.#published & this.#acksMask
-    this.#recordCounts[slot] = recordCount
-    arena.f64[this.#acksAt + slot * ACK_NUMBERS + ACK_PUBLISHED_MS_AT] = sharedNowMs()
-    this.#published = (this.#published + 1) | 0
-    Atomics.store(words, this.#at + LANE_PUBLISHED_AT, this.#published)
+    this.#inFlight.add(recordCount)
     this.#writer.publish(end)
     this.#knock()
   }
@@ -381,75 +309,35 @@ export class PartitionLane {
     if (this.hasWriterFailed) this.collect()
   }
 
-  #hasSlot(): boolean {
-    if (this.#sequence.isBlocked) {
-      this.collect()
-      if (this.#sequence.isBlocked) return false
-    }
-    if (((this.#published - this.#settledSeen) | 0) <= this.#acksMask) return true
-    this.collect()
-    return ((this.#published - this.#settledSeen) | 0) <= this.#acksMask
-  }
-
   /** Adds an append that waits for the batch with this number; batches are waited for in order. */
   await(append: PendingAppend): void {
-    this.#pending.push(append)
+    this.#inFlight.await(append)
   }
 
   /** Takes notice of what is settled by now. Returns whether anything published is not. */
   collect(): boolean {
-    const { words, arena } = this.#memory
-    const settled = Atomics.load(words, this.#at + LANE_SETTLED_AT)
-    while (((settled - this.#settledSeen) | 0) > 0) {
-      this.#settleOne(arena.f64[this.#acksAt + (this.#settledSeen & this.#acksMask) * ACK_NUMBERS + ACK_OFFSET_AT])
-    }
-    // No thread of a writer that was given up runs any more: what it has not settled, nobody will.
-    if (this.hasWriterFailed) while (this.#settledSeen !== this.#published) this.#settleOne(encodeRefusal('writer'))
-    if (this.#settledSeen !== this.#published) return true
-    this.#sequence.settleAll()
-    return false
-  }
-
-  #settleOne(outcome: number): void {
-    const batch = this.#settledSeen
-    const slot = batch & this.#acksMask
-    const recordCount = this.#recordCounts[slot]
-    this.#settledSeen = (batch + 1) | 0
-    if (outcome >= 0) {
-      this.#settlePending(batch, outcome, this.#sequence.settleAccepted(slot, recordCount))
-      return
-    }
-    const told = this.#sequence.settleRefused(outcome)
-    this.#onRefused(told, recordCount)
-    this.#settlePending(batch, told, false)
-  }
-
-  #settlePending(batch: number, outcome: number, isDuplicate: boolean): void {
-    while (this.#pendingFrom < this.#pending.length && this.#pending[this.#pendingFrom].batch === batch) {
-      const append = this.#pending[this.#pendingFrom++]
-      append.settle(outcome, append.index, append.timestamp, isDuplicate)
-    }
-    if (this.#pendingFrom < this.#pending.length / 2) return
-    this.#pending.splice(0, this.#pendingFrom)
-    this.#pendingFrom = 0
+    return this.#inFlight.collect()
   }
 
   /** Whether there is room worth waking up for: a quarter of the lane, and a slot for an acknowledgement. */
   hasRoom(): boolean {
-    return this.#writer.freeBytes() >= this.#writer.entryBytesMax / 2 && this.#hasSlot() && !this.#hasOwnInFlight()
+    return (
+      this.#writer.freeBytes() >= this.#writer.entryBytesMax / 2 &&
+      this.#inFlight.hasSlot() &&
+      !this.#large.hasOwnInFlight()
+    )
   }
 
   get hasUnsettled(): boolean {
-    return this.#settledSeen !== this.#published
+    return this.#inFlight.hasUnsettled
   }
 
   get hasPending(): boolean {
-    return this.#pending.length > this.#pendingFrom
+    return this.#inFlight.hasPending
   }
 
   /** Refuses every append that still waits: nobody is left to settle it. */
   refusePending(outcome: number): void {
-    for (const append of this.#pending.splice(0).slice(this.#pendingFrom))
-      append.settle(outcome, append.index, append.timestamp, false)
+    this.#inFlight.refusePending(outcome)
   }
 }
