@@ -4,49 +4,30 @@ import {
   type DirectoryLock,
   isWalrusError,
   lockDirectory,
-  type ProducerRegistry,
   systemErrorCode,
   type TopicConfig,
   type TopicRequest,
   WalrusError,
 } from '@walrus-log/core'
-import { SupervisedWriter } from '../actor/supervised-writer.js'
 import { CURSOR_TOPIC, CURSOR_TOPIC_REQUEST } from '../group/cursor-log.js'
 import type { GroupHost, GroupService } from '../group/group-service.js'
 import type { CursorEvent, JoinRequest, Membership, Release } from '../group/messages.js'
 import { ring } from '../lane/doorbell.js'
-import { LatencySummary } from '../memory/latency-histogram.js'
 import {
   CLIENT_DOORBELL_AT,
   CLIENT_FREE,
   CLIENT_STATE_AT,
   CLIENTS_MAX,
-  COUNTER_BATCHES,
-  COUNTER_BYTES,
-  COUNTER_RECORDS,
-  COUNTER_SYNCS,
-  COUNTER_SYNCS_OWN,
-  COUNTER_WRITES,
   clientAt,
   HEADER_STATE_AT,
   PARTITION_DELETED_AT,
-  PARTITION_DURABLE_AT,
-  PARTITION_DURABLE_SELECT_AT,
-  PARTITION_WORDS,
-  PARTITIONS_OPEN_MAX,
   partitionAt,
   STATE_CLOSED,
   STATE_CLOSING,
-  WRITER_COUNTERS_AT,
-  WRITER_LATENCIES_AT,
-  WRITER_SYNC_COUNTERS_AT,
-  writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
-import type { PartitionAssignment } from '../writer/messages.js'
-import { encodeRefusal } from '../writer/outcome.js'
 import { signalPartition } from '../writer/settlement.js'
 import {
   type ControlCalls,
@@ -54,7 +35,6 @@ import {
   type OpenedProducer,
   type OpenProducerRequest,
   type PartitionPlace,
-  readFirstOffset,
   type TopicPlace,
   type TopicSlot,
   type TopicStats,
@@ -63,9 +43,12 @@ import {
   unknownTopic,
 } from './log-client.js'
 import { Maintenance } from './maintenance.js'
+import { OpenPartitions } from './open-partitions.js'
 import type { FilledOpenOptions } from './options.js'
 import { choosePartitions } from './reader.js'
-import type { WalrusStats, WriterStats } from './stats.js'
+import type { WalrusStats } from './stats.js'
+import { readTopicStats } from './topic-stats.js'
+import { requireTrimmable } from './trimmable.js'
 
 interface OpenTopic {
   place: Promise<TopicPlace>
@@ -84,10 +67,8 @@ export class Host implements ControlCalls, GroupHost {
   readonly #options: FilledOpenOptions
   readonly #lock: DirectoryLock
   readonly #pool: ReaderPool
-  readonly #writers: SupervisedWriter[] = []
+  readonly #partitions: OpenPartitions
   readonly #topics = new Map<string, OpenTopic>()
-  readonly #slots: { topic: string; partition: number; writer: number }[] = []
-  readonly #freeSlots: number[] = []
   /** Calls that change what is open run one after the other. */
   #changes: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
@@ -104,6 +85,7 @@ export class Host implements ControlCalls, GroupHost {
     this.#options = options
     this.#lock = lock
     this.#pool = pool
+    this.#partitions = new OpenPartitions(directory, memory, options)
     this.maintenance = new Maintenance(memory, pool, options.onEvent ?? (() => {}))
   }
 
@@ -155,7 +137,7 @@ export class Host implements ControlCalls, GroupHost {
       this.maintenance.watch(place.config, place.partitions)
       return place
     }
-    const place = this.#openPartitions(config as TopicConfig, registry)
+    const place = this.#partitions.open(config as TopicConfig, registry)
     this.#topics.set(name, { place })
     place.catch(() => this.#topics.delete(name))
     if (name !== CURSOR_TOPIC) await this.#placeCursors(await place)
@@ -170,7 +152,7 @@ export class Host implements ControlCalls, GroupHost {
       await this.groups.topicOpened(place)
     } catch (error) {
       this.#topics.delete(place.config.name)
-      for (const { writer, slot } of place.partitions) await this.#writers[writer].close(slot)
+      await this.#partitions.close(place.partitions)
       throw error
     }
   }
@@ -220,36 +202,8 @@ export class Host implements ControlCalls, GroupHost {
   async topicStats(topic: TopicSlot): Promise<TopicStats> {
     const place = await this.#require(topic)
     this.maintenance.look(place.partitions)
-    const { partitions } = place
-    const stats: TopicStats = {
-      topic: place.config.name,
-      records: 0,
-      bytes: 0,
-      partitions: [],
-      groups: await this.groups.stats(place),
-    }
-    for (const place of partitions) {
-      const first = readFirstOffset(this.memory, place.slot)
-      const { baseOffset, position, offset } = this.#durable(place.slot)
-      const { size } = await this.#pool.store({
-        call: 'size',
-        partitionDirectory: place.directory,
-        openBaseOffset: baseOffset,
-        openBytes: position,
-      })
-      const records = offset - first
-      stats.partitions.push({
-        partition: place.partition,
-        first,
-        next: offset,
-        records,
-        bytes: size?.bytes ?? 0,
-        segments: size?.segments ?? 0,
-      })
-      stats.records += records
-      stats.bytes += size?.bytes ?? 0
-    }
-    return stats
+    const groups = await this.groups.stats(place)
+    return readTopicStats(place, groups, { memory: this.memory, pool: this.#pool, open: this.#partitions })
   }
 
   async deleteTopic(name: string): Promise<void> {
@@ -264,10 +218,7 @@ export class Host implements ControlCalls, GroupHost {
         for (const { slot } of partitions) signalPartition(this.memory, slot)
         await this.maintenance.forget(partitions.map(({ slot }) => slot))
         this.groups.topicDeleted(name)
-        for (const { slot, writer } of partitions) {
-          // The slot is not used again: lanes that still lead to it are refused, and must not reach another topic.
-          await this.#writers[writer].close(slot)
-        }
+        await this.#partitions.close(partitions)
       }
       await this.#pool.store({ call: 'delete', name })
     })
@@ -276,11 +227,15 @@ export class Host implements ControlCalls, GroupHost {
   async trim({ before, partition, ...slot }: TrimRequest): Promise<TrimmedPartition[]> {
     const topic = await this.#require(slot)
     const places = choosePartitions(topic, partition)
-    if (typeof before === 'number') requireTrimmable(topic, places, before, (slot) => this.#durable(slot).offset)
+    if (typeof before === 'number')
+      requireTrimmable(topic, places, before, (slot) => this.#partitions.durable(slot).offset)
     return Promise.all(
       places.map(async ({ partition, slot }) => {
-        const first = await this.maintenance.trim(slot, before === 'end' ? this.#durable(slot).offset : before)
-        return { partition, first, next: this.#durable(slot).offset }
+        const first = await this.maintenance.trim(
+          slot,
+          before === 'end' ? this.#partitions.durable(slot).offset : before,
+        )
+        return { partition, first, next: this.#partitions.durable(slot).offset }
       }),
     )
   }
@@ -293,13 +248,13 @@ export class Host implements ControlCalls, GroupHost {
     return this.change(async () => {
       const { partitions } = await this.#opened({ topic, slot })
       const isMeant = (place: PartitionPlace): boolean => partition === null || place.partition === partition
-      const offsets = partitions.map((place) => (isMeant(place) ? this.#durable(place.slot).offset : null))
+      const offsets = partitions.map((place) => (isMeant(place) ? this.#partitions.durable(place.slot).offset : null))
       const { producer, registry } = await this.#pool.store({ call: 'producer', name: topic, producer: name, offsets })
       const { id, epoch } = producer!
       const opening = partitions.map((place) => {
         if (!isMeant(place)) return -1
         const since = registry!.since[place.partition]!
-        return this.#writers[place.writer].openProducer(place.slot, id, epoch, since)
+        return this.#partitions.openProducer(place, id, epoch, since)
       })
       return { id, epoch, lastSequences: await Promise.all(opening) }
     })
@@ -314,34 +269,7 @@ export class Host implements ControlCalls, GroupHost {
   }
 
   stats(): WalrusStats {
-    const { words, doubles } = this.memory
-    const all = new LatencySummary()
-    const writers = this.#writers.map(({ writer, assignments }): WriterStats => {
-      const at = writerAt(writer)
-      const own = (at + WRITER_COUNTERS_AT) >>> 1
-      const latencies = new LatencySummary()
-      latencies.add(words, at + WRITER_LATENCIES_AT)
-      all.add(words, at + WRITER_LATENCIES_AT)
-      return {
-        writer,
-        partitions: [...assignments.values()].map(({ topic, partition }) => `${topic}/${partition}`),
-        records: doubles[own + COUNTER_RECORDS],
-        bytes: doubles[own + COUNTER_BYTES],
-        batches: doubles[own + COUNTER_BATCHES],
-        writes: doubles[own + COUNTER_WRITES],
-        syncs: doubles[own + COUNTER_SYNCS_OWN] + doubles[((at + WRITER_SYNC_COUNTERS_AT) >>> 1) + COUNTER_SYNCS],
-        ackLatencyMs: percentiles(latencies),
-      }
-    })
-    const sum = (value: (stats: WriterStats) => number): number =>
-      writers.reduce((total, stats) => total + value(stats), 0)
-    return {
-      writers,
-      records: sum(({ records }) => records),
-      bytes: sum(({ bytes }) => bytes),
-      syncs: sum(({ syncs }) => syncs),
-      ackLatencyMs: percentiles(all),
-    }
+    return this.#partitions.stats()
   }
 
   /** Settles everything that was accepted and ends all threads. The callers' own producers have been flushed. */
@@ -357,8 +285,7 @@ export class Host implements ControlCalls, GroupHost {
     await this.#changes.catch(() => {})
     await this.maintenance.close()
     try {
-      const ends = await Promise.allSettled(this.#writers.map((writer) => writer.stop()))
-      for (const writer of this.#writers) writer.refuseAll(encodeRefusal('closed'))
+      const ends = await this.#partitions.stop()
       Atomics.store(words, HEADER_STATE_AT, STATE_CLOSED)
       this.#wakeAll()
       for (const end of ends) if (end.status === 'rejected') throw end.reason
@@ -375,91 +302,7 @@ export class Host implements ControlCalls, GroupHost {
       if (Atomics.load(words, clientAt(client) + CLIENT_STATE_AT) !== CLIENT_FREE)
         ring(words, clientAt(client) + CLIENT_DOORBELL_AT)
     }
-    for (let slot = 0; slot < this.#slots.length; slot++) signalPartition(this.memory, slot)
-  }
-
-  async #openPartitions(config: TopicConfig, registry: ProducerRegistry | undefined): Promise<TopicPlace> {
-    const opening: Promise<PartitionPlace>[] = []
-    for (let partition = 0; partition < config.partitions; partition++)
-      opening.push(this.#openPartition(config, partition, registry))
-    const results = await Promise.allSettled(opening)
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed === undefined)
-      return { config, partitions: results.map((result) => (result as PromiseFulfilledResult<PartitionPlace>).value) }
-    for (const result of results) {
-      if (result.status !== 'fulfilled') continue
-      await this.#writers[result.value.writer].close(result.value.slot)
-    }
-    throw failed.reason
-  }
-
-  async #openPartition(
-    config: TopicConfig,
-    partition: number,
-    registry: ProducerRegistry | undefined,
-  ): Promise<PartitionPlace> {
-    const slot = this.#takeSlot(config.name, partition)
-    const writer = this.#chooseWriter()
-    this.#slots[slot].writer = writer.writer
-    const { segmentBytes, segmentEntries, durability } = config
-    const directory = path.join(this.directory, config.name, String(partition))
-    try {
-      await writer.open({
-        slot,
-        topic: config.name,
-        partition,
-        directory,
-        segmentBytes,
-        segmentEntries,
-        durability,
-        recovery: this.#options.recovery,
-        producers: namedProducers(registry, partition),
-      })
-    } catch (error) {
-      this.#freeSlots.push(slot)
-      throw error
-    }
-    return { partition, slot, writer: writer.writer, directory, skip: this.#options.recovery === 'skip' }
-  }
-
-  /** A new thread as long as there may be one more, else the one with the fewest partitions. */
-  #chooseWriter(): SupervisedWriter {
-    const alive = this.#writers.filter(({ hasFailed }) => !hasFailed)
-    const idle = alive.find(({ load }) => load === 0)
-    if (idle !== undefined) return idle
-    if (this.#writers.length < this.#options.writerThreadsMax) {
-      const writer = new SupervisedWriter({
-        memory: this.memory,
-        writer: this.#writers.length,
-        fileSystem: this.#options.fileSystem,
-        filesMax: Math.floor(this.#options.openFilesMax / (2 * this.#options.writerThreadsMax)),
-        onEvent: this.#options.onEvent ?? (() => {}),
-      })
-      this.#writers.push(writer)
-      return writer
-    }
-    return (alive.length > 0 ? alive : this.#writers).reduce((least, writer) =>
-      writer.load < least.load ? writer : least,
-    )
-  }
-
-  #takeSlot(topic: string, partition: number): number {
-    const slot = this.#freeSlots.pop() ?? this.#slots.length
-    if (slot >= PARTITIONS_OPEN_MAX)
-      throw new WalrusError(
-        'MAILBOX_FULL',
-        `${PARTITIONS_OPEN_MAX} partitions are open already; close the log and open fewer topics`,
-      )
-    this.#slots[slot] = { topic, partition, writer: -1 }
-    this.memory.words.fill(0, partitionAt(slot), partitionAt(slot) + PARTITION_WORDS)
-    return slot
-  }
-
-  #durable(slot: number): { baseOffset: number; position: number; offset: number } {
-    return this.memory.readPoint(
-      partitionAt(slot) + PARTITION_DURABLE_SELECT_AT,
-      partitionAt(slot) + PARTITION_DURABLE_AT,
-    )
+    this.#partitions.signalAll()
   }
 
   change<Result>(action: () => Promise<Result>): Promise<Result> {
@@ -468,36 +311,6 @@ export class Host implements ControlCalls, GroupHost {
     this.#changes = result.catch(() => {})
     return result
   }
-}
-
-/** What a partition's writer is to know of them; undefined where none was ever opened there. */
-function namedProducers(registry: ProducerRegistry | undefined, partition: number): PartitionAssignment['producers'] {
-  const since = registry?.since[partition] ?? undefined
-  if (registry === undefined || since === undefined) return undefined
-  return { since, epochs: new Map(Object.values(registry.producers).map(({ id, epoch }) => [id, epoch])) }
-}
-
-/** An offset is one partition's: for several, only a time or the end says what is meant. */
-function requireTrimmable(
-  { config: { name, partitions } }: TopicPlace,
-  places: readonly PartitionPlace[],
-  before: number,
-  nextOf: (slot: number) => number,
-): void {
-  if (places.length > 1) {
-    throw new WalrusError(
-      'INVALID_ARGUMENT',
-      `topic ${name} has ${partitions} partitions with offsets of their own; say which one is to be trimmed before ${before}`,
-      { field: 'partition' },
-    )
-  }
-  const next = nextOf(places[0].slot)
-  if (before <= next) return
-  throw new WalrusError(
-    'OFFSET_OUT_OF_RANGE',
-    `partition ${places[0].partition} of ${name} ends at offset ${next}, it cannot be trimmed before ${before}; trim before ${next} to forget all of it`,
-    { next },
-  )
 }
 
 /** What the system says of a path that cannot be, or that this process may not use. */
@@ -526,8 +339,4 @@ function requireNotReserved(name: string): void {
     `the topic ${CURSOR_TOPIC} holds the cursors of consumer groups and is nobody else's; take another name`,
     { field: 'topic' },
   )
-}
-
-function percentiles(latencies: LatencySummary): { p50: number; p99: number; p999: number } {
-  return { p50: latencies.percentile(0.5), p99: latencies.percentile(0.99), p999: latencies.percentile(0.999) }
 }
