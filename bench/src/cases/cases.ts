@@ -7,6 +7,19 @@ import { disk727, os100, os727 } from './ingest.js'
 import { latency } from './latency.js'
 import { read } from './read.js'
 import { small } from './small.js'
+import { topics } from './topics.js'
 
 /** All cases, in the order in which they run. */
-export const CASES: readonly Case[] = [os727, os100, disk727, latency, consume, read, eventLoop, diskBytes, heap, small]
+export const CASES: readonly Case[] = [
+  os727,
+  os100,
+  disk727,
+  latency,
+  consume,
+  read,
+  eventLoop,
+  diskBytes,
+  heap,
+  topics,
+  small,
+]

@@ -4,6 +4,7 @@ import { consumeLatenciesAgainstBare } from './consume.js'
 import { heapOfSends } from './heap.js'
 import { latenciesAgainstBare } from './latency.js'
 import { produceInLockstep, produceInThread } from './produce.js'
+import { produceToMany } from './produce-many.js'
 import { readInThread } from './read.js'
 
 /** What a bench thread can be asked to do. */
@@ -18,6 +19,7 @@ export const TASKS = {
   measureSmallPieces,
   produceInLockstep,
   produceInThread,
+  produceToMany,
   readInThread,
   spin,
 }

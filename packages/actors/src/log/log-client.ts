@@ -32,6 +32,7 @@ import {
   laneAt,
   PARTITION_FIRST_OFFSET_AT,
   partitionAt,
+  WRITER_LANE_GROUPS_AT,
   WRITER_LANES_CHANGED_AT,
   writerAt,
 } from '../memory/layout.js'
@@ -109,9 +110,13 @@ export interface ControlCalls extends GroupCalls {
   ahead(request: AheadRequest): Promise<boolean>
 }
 
-const LANE_RING_BYTES_MIN = ARENA_CHUNK_BYTES
+/** With its acknowledgement slots, such a lane takes one chunk of the arena: thousands of them fit. */
+const LANE_RING_BYTES_MIN = ARENA_CHUNK_BYTES / 2
 /** Larger rings fall out of the cache that both cores share (4 MiB measured 12 % slower). */
 const LANE_RING_BYTES_MAX = 1024 * 1024
+/** All rings of twice as many lanes are to stay about this size: what is written in turn through many of them falls out of
+ *  the cache all the same, and the more so the larger they are. */
+const LANES_RING_BYTES = 8 * 1024 * 1024
 /** A new lane gets at most this share of what is free, so that a thousand lanes fit where ten would have been large. */
 const LANE_FREE_SHARE = 128
 
@@ -158,16 +163,14 @@ export class LogClient {
     this.requireOpen()
     const { memory } = this
     const { words } = memory
-    const lane = claimLane(words, place.writer, place.slot)
+    const lane = claimLane(words, place.writer)
     if (lane < 0)
       throw new WalrusError('MAILBOX_FULL', `all ${LANES_MAX} lanes are taken; close producers that are not used`)
     const at = laneAt(lane)
     words[at + LANE_WRITER_AT] = place.writer
     words[at + LANE_PARTITION_AT] = place.slot
     Atomics.add(words, at + LANE_LIFE_AT, 1)
-    let ringBytes = LANE_RING_BYTES_MIN
-    const bytesMax = Math.min(memory.chunks.free() / LANE_FREE_SHARE, LANE_RING_BYTES_MAX)
-    while (ringBytes * 2 <= bytesMax) ringBytes *= 2
+    const ringBytes = ringBytesOf(lane, memory.chunks.free())
     const acksCount = Math.min(Math.max(ringBytes / 1024, 256), 1024)
     const acksBytes = acksCount * ACK_NUMBERS * 8
     const ringAt = memory.chunks.take(ringBytes + acksBytes)
@@ -187,7 +190,7 @@ export class LogClient {
     words[at + LANE_ACKS_COUNT_AT] = acksCount
     memory.doubles[(at + LANE_PRODUCER_ID_AT) >>> 1] = producer.producerId
     Atomics.store(words, at + LANE_STATE_AT, LANE_OPEN)
-    Atomics.add(words, writerAt(place.writer) + WRITER_LANES_CHANGED_AT, 1)
+    tellChanged(words, lane, place.writer)
     return new PartitionLane(memory, lane, { partition: place.partition, writer: place.writer, ...producer, onRefused })
   }
 
@@ -200,7 +203,7 @@ export class LogClient {
     const bytes = words[at + LANE_RING_BYTES_AT] + words[at + LANE_ACKS_COUNT_AT] * ACK_NUMBERS * 8
     const ringAt = words[at + LANE_RING_AT]
     Atomics.store(words, at + LANE_STATE_AT, LANE_CLAIMED)
-    Atomics.add(words, writerAt(writer) + WRITER_LANES_CHANGED_AT, 1)
+    tellChanged(words, lane.lane, writer)
     chunks.give(ringAt, bytes)
     Atomics.store(words, at + LANE_STATE_AT, LANE_FREE)
   }
@@ -263,26 +266,41 @@ function claim(
   return -1
 }
 
+/** Lower numbers are taken first, so that a lane's says how many others there were; the first ones get large rings. */
+function ringBytesOf(lane: number, freeBytes: number): number {
+  const share = Math.min(
+    LANES_RING_BYTES / (lane + LANES_RING_BYTES / LANE_RING_BYTES_MAX),
+    freeBytes / LANE_FREE_SHARE,
+  )
+  let ringBytes = LANE_RING_BYTES_MIN
+  while (ringBytes * 2 <= share) ringBytes *= 2
+  return ringBytes
+}
+
+/** Has the writer and its sync thread look at the lane's slot anew. */
+function tellChanged(words: Int32Array, lane: number, writer: number): void {
+  Atomics.add(words, writerAt(writer) + WRITER_LANE_GROUPS_AT + (lane >>> 5), 1)
+  Atomics.add(words, writerAt(writer) + WRITER_LANES_CHANGED_AT, 1)
+}
+
 /**
- * Takes a lane's slot: one that never lived, or one whose lives all led to this partition and this writer. A slot is
- * never taken to another partition, so that a ready bit, a count or a store that comes late from a former life means the
- * same partition, in the hands of the same writer, and does no harm.
+ * Takes a lane's slot: one that never lived, or one whose lives all led to this writer. A slot is never taken to another
+ * writer, so that a ready bit that comes late from a former life is taken by the one that may look at the lane.
  */
-function claimLane(words: Int32Array, writer: number, slot: number): number {
+function claimLane(words: Int32Array, writer: number): number {
   for (let lane = 0; lane < LANES_MAX; lane++) {
     const at = laneAt(lane)
-    if (Atomics.load(words, at + LANE_STATE_AT) !== LANE_FREE || !leadsTo(words, at, writer, slot)) continue
+    if (Atomics.load(words, at + LANE_STATE_AT) !== LANE_FREE || !isLaneOf(words, at, writer)) continue
     if (Atomics.compareExchange(words, at + LANE_STATE_AT, LANE_FREE, LANE_CLAIMED) !== LANE_FREE) continue
     // Somebody may have taken it for the first time, and given it back, since it was looked at.
-    if (leadsTo(words, at, writer, slot)) return lane
+    if (isLaneOf(words, at, writer)) return lane
     Atomics.store(words, at + LANE_STATE_AT, LANE_FREE)
   }
   return -1
 }
 
-function leadsTo(words: Int32Array, at: number, writer: number, slot: number): boolean {
-  if (Atomics.load(words, at + LANE_LIFE_AT) === 0) return true
-  return words[at + LANE_WRITER_AT] === writer && words[at + LANE_PARTITION_AT] === slot
+function isLaneOf(words: Int32Array, at: number, writer: number): boolean {
+  return Atomics.load(words, at + LANE_LIFE_AT) === 0 || words[at + LANE_WRITER_AT] === writer
 }
 
 /** A random number that names a producer: 48 bits, so that two in a log's life hardly meet. */

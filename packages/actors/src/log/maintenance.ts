@@ -8,6 +8,7 @@ import {
 } from '@walrus-log/core'
 import type { WriterEvent } from '../actor/supervised-writer.js'
 import { ring } from '../lane/doorbell.js'
+import { DueQueue } from '../memory/due-queue.js'
 import {
   HEADER_SEALED_SIGNAL_AT,
   PARTITION_DURABLE_AT,
@@ -16,11 +17,14 @@ import {
   PARTITION_ROLL_WANTED_AT,
   PARTITION_SEALED_AT,
   partitionAt,
+  SEALED_BITS_AT,
+  WRITER_ATTENTION_AT,
   WRITER_CONTROL_AT,
   WRITER_DOORBELL_AT,
   writerAt,
 } from '../memory/layout.js'
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
+import { SlotBits, setBit } from '../memory/slot-bits.js'
 import type { ReaderPool } from '../reader-pool/reader-pool.js'
 import { type PartitionPlace, readFirstOffset } from './log-client.js'
 
@@ -59,12 +63,16 @@ export class Maintenance {
   readonly #onEvent: (event: WriterEvent) => void
   readonly #watched = new Map<number, Watched>()
   #signalSeen = 0
+  readonly #sealedBits: SlotBits
+  /** When age gives a partition something to do, by the wall clock. */
+  readonly #due = new DueQueue()
   #timer: NodeJS.Timeout | undefined
   #timerDueMs = Number.POSITIVE_INFINITY
   #isClosed = false
 
   constructor(memory: SharedMemory, pool: ReaderPool, onEvent: (event: WriterEvent) => void) {
     this.#memory = memory
+    this.#sealedBits = new SlotBits(memory.words, SEALED_BITS_AT)
     this.#pool = pool
     this.#onEvent = onEvent
   }
@@ -87,6 +95,7 @@ export class Maintenance {
           runs: Promise.resolve(),
         })
       }
+      this.#sealedBits.include(place.slot)
       this.#queue(this.#watched.get(place.slot)!)
     }
   }
@@ -111,11 +120,14 @@ export class Maintenance {
     const signal = Atomics.load(this.#memory.words, HEADER_SEALED_SIGNAL_AT)
     if (signal === this.#signalSeen) return
     this.#signalSeen = signal
-    for (const watched of this.#watched.values()) {
-      if (watched.sealedSeen === this.#sealed(watched) && watched.baseSeen === this.#durable(watched).baseOffset)
-        continue
-      this.#queue(watched)
-    }
+    this.#sealedBits.take(this.#lookAtSealed)
+  }
+
+  readonly #lookAtSealed = (slot: number): void => {
+    const watched = this.#watched.get(slot)
+    if (watched === undefined) return
+    if (watched.sealedSeen === this.#sealed(watched) && watched.baseSeen === this.#durable(watched).baseOffset) return
+    this.#queue(watched)
   }
 
   /** Forgets what lies before an offset or a time. Resolves to the first offset. */
@@ -156,7 +168,8 @@ export class Maintenance {
         watched.retainDueMs = Date.now() + AGAIN_MS
         if (!this.#isClosed) this.#tell(watched, error as Error)
       }
-      this.#arm(Math.min(watched.retainDueMs, watched.rollDueMs))
+      this.#due.add(watched.place.slot, Math.min(watched.retainDueMs, watched.rollDueMs))
+      this.#arm()
     })
   }
 
@@ -201,12 +214,14 @@ export class Maintenance {
     watched.rollDueMs = nowMs + segmentMs
     if (offset === baseOffset) return
     Atomics.store(words, partitionAt(slot) + PARTITION_ROLL_WANTED_AT, 1)
+    setBit(words, writerAt(writer) + WRITER_ATTENTION_AT, slot)
     Atomics.add(words, writerAt(writer) + WRITER_CONTROL_AT, 1)
     ring(words, writerAt(writer) + WRITER_DOORBELL_AT)
   }
 
   /** One timer for all, for the earliest that is due. It does not keep the process alive. */
-  #arm(dueMs: number): void {
+  #arm(): void {
+    const dueMs = this.#due.nextMs
     if (this.#isClosed || dueMs >= this.#timerDueMs) return
     clearTimeout(this.#timer)
     this.#timerDueMs = dueMs
@@ -218,11 +233,14 @@ export class Maintenance {
   #onTimer(): void {
     this.#timerDueMs = Number.POSITIVE_INFINITY
     const nowMs = Date.now()
-    for (const watched of this.#watched.values()) {
+    for (let slot = this.#due.take(nowMs); slot !== undefined; slot = this.#due.take(nowMs)) {
+      const watched = this.#watched.get(slot)
+      if (watched === undefined) continue
       const dueMs = Math.min(watched.retainDueMs, watched.rollDueMs)
       if (dueMs <= nowMs) this.#queue(watched)
-      else if (dueMs !== Number.POSITIVE_INFINITY) this.#arm(dueMs)
+      else this.#due.add(slot, dueMs)
     }
+    this.#arm()
   }
 
   #request(watched: Watched): { partitionDirectory: string; open: Point } {

@@ -9,7 +9,8 @@ export const LINE_WORDS = 32
 
 export const WRITERS_MAX = 64
 export const CLIENTS_MAX = 128
-export const PARTITIONS_OPEN_MAX = 16_384
+/** Slots that the partitions of one open log may take in its life: those of deleted topics are not taken again. */
+export const PARTITIONS_OPEN_MAX = 65_536
 export const LANES_MAX = 16_384
 
 // Header: one line. Written by the opener.
@@ -63,13 +64,22 @@ export const COUNTER_SYNCS = 0
 /** One bit a lane: set by senders, taken by the writer. */
 export const WRITER_READY_AT = 6 * LINE_WORDS
 export const READY_WORDS = LANES_MAX / 32
+/** One bit for each partition's slot. */
+export const SLOT_WORDS = PARTITIONS_OPEN_MAX / 32
 /**
  * Counts of acknowledgement latencies, see `latency-histogram.ts`. Added to by whoever holds a partition's sync state,
  * which may be the writer for one partition and the sync thread for another at the same time.
  */
 export const WRITER_LATENCIES_AT = WRITER_READY_AT + READY_WORDS
 export const LATENCY_WORDS = 1024
-export const WRITER_WORDS = WRITER_LATENCIES_AT + LATENCY_WORDS
+/** For each 32 lanes: incremented by whoever opens or closes a lane to this writer among them, before `LANES_CHANGED` is. */
+export const WRITER_LANE_GROUPS_AT = WRITER_LATENCIES_AT + LATENCY_WORDS
+/** One bit a partition's slot. Set by the sync thread that failed and by the host that wants a segment ended, before the
+ *  writer's `CONTROL` moves; taken by the writer. */
+export const WRITER_ATTENTION_AT = WRITER_LANE_GROUPS_AT + READY_WORDS
+/** The same, set by the writer behind `SYNC_WANTED` and `SYNC_SCHEDULED`, taken by its sync thread. */
+export const WRITER_SYNC_READY_AT = WRITER_ATTENTION_AT + SLOT_WORDS
+export const WRITER_WORDS = WRITER_SYNC_READY_AT + SLOT_WORDS
 
 // A client's slot: a client is one thread's end of the log.
 export const CLIENTS_AT = WRITERS_AT + WRITERS_MAX * WRITER_WORDS
@@ -111,6 +121,9 @@ export const PARTITION_CUT_WANTED_AT = 3
 export const PARTITION_SYNC_BUSY_AT = 4
 /** 1: the open segment is old enough to be ended. Set by the host, taken by the writer. */
 export const PARTITION_ROLL_WANTED_AT = 5
+/** 1: with `everyMs`, something was written that the next scheduled sync is for. Set by the writer behind the written
+ *  point, taken back by the sync thread before it reads that. */
+export const PARTITION_SYNC_SCHEDULED_AT = 6
 /** Which of the two copies of the written point is valid. Written by the writer. */
 export const PARTITION_WRITTEN_SELECT_AT = LINE_WORDS
 /** Two copies of (segment base, byte position, offset), each 64 bits: all bytes before that point are written. */
@@ -169,7 +182,10 @@ export const ARENA_CHUNK_BYTES = 64 * 1024
 export const ARENA_CHUNKS_MAX = 16_384
 export const ARENA_BITS_AT = LANES_AT + LANES_MAX * LANE_WORDS
 
-export const CONTROL_WORDS = ARENA_BITS_AT + ARENA_CHUNKS_MAX / 32
+/** One bit a partition's slot: it has a new seal. Set by sync threads before `SEALED_SIGNAL` moves, taken by the host. */
+export const SEALED_BITS_AT = ARENA_BITS_AT + ARENA_CHUNKS_MAX / 32
+
+export const CONTROL_WORDS = SEALED_BITS_AT + SLOT_WORDS
 
 export const writerAt = (writer: number): number => WRITERS_AT + writer * WRITER_WORDS
 export const clientAt = (client: number): number => CLIENTS_AT + client * CLIENT_WORDS

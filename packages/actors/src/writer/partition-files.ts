@@ -25,12 +25,7 @@ export class PartitionFiles {
   /** Full segments that were handed to the sync thread, since the partition was opened. */
   #rolledCount = 0
 
-  constructor(
-    fs: FileSystem,
-    assignment: PartitionAssignment,
-    shared: SharedPartition,
-    listeners: Listeners,
-  ) {
+  constructor(fs: FileSystem, assignment: PartitionAssignment, shared: SharedPartition, listeners: Listeners) {
     this.#fs = fs
     this.#assignment = assignment
     this.#shared = shared

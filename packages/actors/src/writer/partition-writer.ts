@@ -27,10 +27,13 @@ import {
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { durabilityLevel, LEVEL_DISK } from './durability.js'
 import { FoundBatches } from './found-batches.js'
+
+import type { LaneTable } from './lane-table.js'
 import type { PartitionAssignment, RecoveryNotice } from './messages.js'
+
 import { decodeRefusal, encodeRefusal, type RefusalKind } from './outcome.js'
 import { PartitionFiles } from './partition-files.js'
-import { acknowledge, type LaneTable, snapshotLanes } from './settlement.js'
+import { acknowledge } from './settlement.js'
 import { SharedPartition } from './shared-partition.js'
 import { StagedWrite } from './staged-write.js'
 import type { WriterLane } from './writer-lane.js'
@@ -40,8 +43,8 @@ export interface PartitionWriterContext {
   writer: number
   fs: FileSystem
   lanes: LaneTable
-  /** The writer's object for a lane, made on first use. */
-  laneOf: (lane: number) => WriterLane
+  /** The writer's object for an open lane, made on first use. */
+  laneOf: (lane: number) => WriterLane | undefined
   onRolled: (slot: number, segment: RolledSegment) => void
   /** The partition's files were cut: what the sync thread knows of them is over. */
   onPoisoned: (assignment: PartitionAssignment) => void
@@ -119,7 +122,7 @@ export class PartitionWriter {
    * producer wait for the whole write, and then wait for the producer itself. Returns whether the lane may have more.
    */
   take(lane: WriterLane): boolean {
-    if (!lane.reader.look()) return false
+    if (!lane.look()) return false
     if (this.#files.log === undefined && !this.isDirty) this.#tryAgain()
     this.isDirty = true
     this.#touched.add(lane)
@@ -266,7 +269,7 @@ export class PartitionWriter {
 
   #acknowledgeAll(): void {
     const { memory, writer, lanes } = this.#context
-    const snapshot = snapshotLanes(memory, lanes.of(this.slot))
+    const snapshot = lanes.snapshot(this.slot)
     acknowledge(
       memory,
       writer,
@@ -304,7 +307,7 @@ export class PartitionWriter {
     this.#staged.clear()
     const { durableOffset } = this.shared
     for (const id of lanes.of(this.slot)) {
-      laneOf(id).refuseFrom(Atomics.load(memory.words, laneAt(id) + LANE_SETTLED_AT), refusal, durableOffset)
+      laneOf(id)?.refuseFrom(Atomics.load(memory.words, laneAt(id) + LANE_SETTLED_AT), refusal, durableOffset)
     }
     this.#failure = refusal
     this.#cutAndOpen()
@@ -337,8 +340,13 @@ export class PartitionWriter {
     const { lanes, laneOf } = this.#context
     for (const id of lanes.of(this.slot)) {
       const lane = laneOf(id)
-      lane.resume(this.#region, (producerId, sequenceFirst) => found.offsetOf(producerId, sequenceFirst))
+      lane?.resume(this.#region, (producerId, sequenceFirst) => found.offsetOf(producerId, sequenceFirst))
     }
+  }
+
+  /** Whether the sync thread is to be told that something was written which the next scheduled sync is for. */
+  isScheduleWanted(): boolean {
+    return typeof this.assignment.durability === 'object' && this.shared.setSyncScheduled()
   }
 
   /** Asks for a last sync where the topic's durability has one outstanding. */

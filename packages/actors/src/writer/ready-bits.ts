@@ -1,6 +1,12 @@
-import { WRITER_LANES_CHANGED_AT, WRITER_READY_AT, writerAt } from '../memory/layout.js'
+import {
+  READY_WORDS,
+  WRITER_LANE_GROUPS_AT,
+  WRITER_LANES_CHANGED_AT,
+  WRITER_READY_AT,
+  writerAt,
+} from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
-import { openLanes } from './settlement.js'
+import { setBit } from '../memory/slot-bits.js'
 
 /**
  * A writer's ready bits. Only those words are looked at that a lane to this writer ever stood in: a sender moves
@@ -42,14 +48,18 @@ export class ReadyBits {
   }
 
   set(lane: number): void {
-    Atomics.or(this.#memory.words, this.#at + (lane >>> 5), 1 << (lane & 31))
+    setBit(this.#memory.words, this.#at, lane)
   }
 
   #count(): number {
-    const changed = Atomics.load(this.#memory.words, writerAt(this.#writer) + WRITER_LANES_CHANGED_AT)
+    const { words } = this.#memory
+    const at = writerAt(this.#writer)
+    const changed = Atomics.load(words, at + WRITER_LANES_CHANGED_AT)
     if (changed !== this.#changedSeen) {
       this.#changedSeen = changed
-      for (const lane of openLanes(this.#memory, this.#writer)) this.#words = Math.max(this.#words, (lane >>> 5) + 1)
+      let last = READY_WORDS - 1
+      while (last >= this.#words && Atomics.load(words, at + WRITER_LANE_GROUPS_AT + last) === 0) last--
+      this.#words = Math.max(this.#words, last + 1)
     }
     return this.#words
   }

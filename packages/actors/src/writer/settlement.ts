@@ -13,11 +13,9 @@ import {
   LANE_FREE,
   LANE_LIFE_AT,
   LANE_OPEN,
-  LANE_PARTITION_AT,
   LANE_SETTLED_AT,
   LANE_STATE_AT,
   LANE_WRITER_AT,
-  LANE_WRITTEN_AT,
   LANES_MAX,
   laneAt,
   PARTITION_DURABLE_AT,
@@ -25,42 +23,11 @@ import {
   PARTITION_SIGNAL_AT,
   PARTITION_WAITERS_AT,
   partitionAt,
-  WRITER_LANES_CHANGED_AT,
   WRITER_LATENCIES_AT,
   writerAt,
 } from '../memory/layout.js'
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
-
-/** The lanes that lead to a writer, by partition slot. Read anew when the writer's counter says that one was opened. */
-export class LaneTable {
-  readonly #memory: SharedMemory
-  readonly #writer: number
-  #changedSeen = -1
-  #bySlot = new Map<number, number[]>()
-
-  constructor(memory: SharedMemory, writer: number) {
-    this.#memory = memory
-    this.#writer = writer
-  }
-
-  of(slot: number): readonly number[] {
-    const { words } = this.#memory
-    const changed = Atomics.load(words, writerAt(this.#writer) + WRITER_LANES_CHANGED_AT)
-    if (changed !== this.#changedSeen) {
-      this.#changedSeen = changed
-      this.#bySlot = new Map()
-      for (const lane of openLanes(this.#memory, this.#writer)) {
-        const partition = words[laneAt(lane) + LANE_PARTITION_AT]
-        const lanes = this.#bySlot.get(partition)
-        if (lanes === undefined) this.#bySlot.set(partition, [lane])
-        else lanes.push(lane)
-      }
-    }
-    return this.#bySlot.get(slot) ?? NO_LANES
-  }
-}
-
-const NO_LANES: readonly number[] = []
+import type { WrittenSnapshot } from './lane-table.js'
 
 /** All open lanes that lead to the writer. */
 export function openLanes(memory: SharedMemory, writer: number): number[] {
@@ -74,16 +41,6 @@ export function openLanes(memory: SharedMemory, writer: number): number[] {
     if (state === LANE_OPEN && memory.words[at + LANE_WRITER_AT] === writer) lanes.push(lane)
   }
   return lanes
-}
-
-/** How many batches of each lane had been written at one moment; what of them is behind the point is settled later. */
-export interface WrittenSnapshot {
-  lanes: readonly number[]
-  counts: number[]
-}
-
-export function snapshotLanes(memory: SharedMemory, lanes: readonly number[]): WrittenSnapshot {
-  return { lanes, counts: lanes.map((lane) => Atomics.load(memory.words, laneAt(lane) + LANE_WRITTEN_AT)) }
 }
 
 /**

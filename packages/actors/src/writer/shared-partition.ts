@@ -12,6 +12,7 @@ import {
   PARTITION_SEALED_AT,
   PARTITION_SYNC_BUSY_AT,
   PARTITION_SYNC_ERROR_AT,
+  PARTITION_SYNC_SCHEDULED_AT,
   PARTITION_SYNC_STATE_AT,
   PARTITION_WRITTEN_AT,
   PARTITION_WRITTEN_SELECT_AT,
@@ -76,6 +77,14 @@ export class SharedPartition {
   /** Takes the host's wish that the open segment be ended. Returns whether there was one. */
   takeRollWanted(): boolean {
     return Atomics.exchange(this.#memory.words, this.#at + PARTITION_ROLL_WANTED_AT, 0) === 1
+  }
+
+  /** Says that there is something for a scheduled sync. Returns whether that is news to the sync thread. */
+  setSyncScheduled(): boolean {
+    const { words } = this.#memory
+    if (Atomics.load(words, this.#at + PARTITION_SYNC_SCHEDULED_AT) === 1) return false
+    Atomics.store(words, this.#at + PARTITION_SYNC_SCHEDULED_AT, 1)
+    return true
   }
 
   /** Whether this thread may sync and acknowledge now. Otherwise the sync thread does, and looks again when it is done. */

@@ -12,6 +12,7 @@ import {
   systemErrorCode,
 } from '@walrus-log/core'
 import { blockWhile, notifyAll, ring, sleepUntilRung } from '../lane/doorbell.js'
+import { DueQueue } from '../memory/due-queue.js'
 import {
   CLIENT_DOORBELL_AT,
   COUNTER_SYNCS,
@@ -22,24 +23,30 @@ import {
   PARTITION_SEALED_AT,
   PARTITION_SYNC_BUSY_AT,
   PARTITION_SYNC_ERROR_AT,
+  PARTITION_SYNC_SCHEDULED_AT,
   PARTITION_SYNC_STATE_AT,
   PARTITION_SYNC_WANTED_AT,
   PARTITION_WRITTEN_AT,
   PARTITION_WRITTEN_SELECT_AT,
   partitionAt,
+  SEALED_BITS_AT,
   SYNC_FAILED,
   SYNC_HELD,
   SYNC_IDLE,
+  WRITER_ATTENTION_AT,
   WRITER_CONTROL_AT,
   WRITER_DOORBELL_AT,
   WRITER_SYNC_CONTROL_AT,
   WRITER_SYNC_COUNTERS_AT,
   WRITER_SYNC_DOORBELL_AT,
+  WRITER_SYNC_READY_AT,
   writerAt,
 } from '../memory/layout.js'
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
+import { SlotBits, setBit } from '../memory/slot-bits.js'
+import { LaneTable, type WrittenSnapshot } from './lane-table.js'
 import type { SyncMessage } from './messages.js'
-import { acknowledge, LaneTable, snapshotLanes, type WrittenSnapshot } from './settlement.js'
+import { acknowledge } from './settlement.js'
 
 /** A full segment of a topic that asks for no sync is sealed this long after it was rolled: by then the system has
  *  written most of it back by itself, and syncing it does not compete with the ingest. */
@@ -58,7 +65,7 @@ interface WatchedPartition {
   rolled: { segment: RolledSegment; dueMs: number }[]
   file: OpenFile | undefined
   fileBase: number
-  /** With `everyMs`: when the next sync is due, and the offset that the last one covered. */
+  /** When the next scheduled sync is due, infinite where there is nothing for it; and the offset that the last one covered. */
   dueMs: number
   offsetSynced: number
 }
@@ -74,10 +81,14 @@ export class SyncLoop {
   readonly #port: MessagePort
   readonly #lanes: LaneTable
   readonly #partitions = new Map<number, WatchedPartition>()
+  /** Partitions that the writer wants looked at. */
+  readonly #ready: SlotBits
+  /** When scheduled syncs and seals are due, by `performance.now()`. */
+  readonly #due = new DueQueue()
   #controlSeen = 0
   #isStopping = false
-  /** Something was sealed that the host has not been told of. */
-  #hasSealed = false
+  /** Slots of what was sealed that the host has not been told of. */
+  readonly #sealed: number[] = []
 
   constructor(memory: SharedMemory, writer: number, fs: FileSystem, port: MessagePort) {
     this.#memory = memory
@@ -85,44 +96,31 @@ export class SyncLoop {
     this.#fs = fs
     this.#port = port
     this.#lanes = new LaneTable(memory, writer)
+    this.#ready = new SlotBits(memory.words, writerAt(writer) + WRITER_SYNC_READY_AT)
   }
 
   /** Returns when the writer said `stop` and all full segments are sealed. */
   run(): void {
     const { words } = this.#memory
     const at = writerAt(this.#writer)
+    const hasWork = (): boolean => this.#hasWork()
     for (;;) {
       this.#receive()
-      let didWork = false
-      // By slot: a message may replace a partition's object while another one is served.
-      for (const slot of [...this.#partitions.keys()]) {
-        const partition = this.#partitions.get(slot)
-        if (partition !== undefined && this.#serve(partition)) didWork = true
-      }
-      if (this.#isStopping && !didWork) break
-      if (didWork) continue
-      const hasWork = (): boolean => this.#hasWork()
-      sleepUntilRung(words, at + WRITER_SYNC_DOORBELL_AT, hasWork, this.#untilDueMs())
+      if (this.#ready.take(this.#serveReady)) continue
+      if (this.#serveDue()) continue
+      if (this.#isStopping) break
+      const untilMs = this.#due.nextMs - performance.now()
+      const timeoutMs = untilMs === Number.POSITIVE_INFINITY ? undefined : Math.max(untilMs, 0)
+      sleepUntilRung(words, at + WRITER_SYNC_DOORBELL_AT, hasWork, timeoutMs)
     }
+    for (const slot of this.#partitions.keys()) this.#sealAll(slot)
     for (const partition of this.#partitions.values()) this.#release(partition)
   }
 
   #hasWork(): boolean {
     const { words } = this.#memory
     if (Atomics.load(words, writerAt(this.#writer) + WRITER_SYNC_CONTROL_AT) !== this.#controlSeen) return true
-    for (const { slot } of this.#partitions.values()) {
-      if (Atomics.load(words, partitionAt(slot) + PARTITION_SYNC_WANTED_AT) !== 0) return true
-    }
-    return false
-  }
-
-  #untilDueMs(): number | undefined {
-    let dueMs = Number.POSITIVE_INFINITY
-    for (const partition of this.#partitions.values()) {
-      if (partition.rolled.length > 0) dueMs = Math.min(dueMs, partition.rolled[0].dueMs)
-      if (partition.everyMs !== undefined) dueMs = Math.min(dueMs, partition.dueMs)
-    }
-    return dueMs === Number.POSITIVE_INFINITY ? undefined : Math.max(dueMs - performance.now(), 0)
+    return this.#ready.hasAny
   }
 
   #receive(): void {
@@ -138,12 +136,18 @@ export class SyncLoop {
         // Said again after a failure: what was known of the partition's segments is over.
         const before = this.#partitions.get(message.slot)
         if (before !== undefined) this.#release(before)
-        this.#partitions.set(message.slot, watched(message.slot, message.directory, message.durability))
+        const partition = watched(message.slot, message.directory, message.durability)
+        this.#partitions.set(message.slot, partition)
+        this.#ready.include(message.slot)
+        // A bit that came before this message was taken for nobody's.
+        setBit(this.#memory.words, writerAt(this.#writer) + WRITER_SYNC_READY_AT, message.slot)
+        if (partition.everyMs !== undefined) this.#schedule(message.slot, partition.everyMs)
         return
       }
       case 'rolled': {
         const dueMs = performance.now() + SEAL_DELAY_MS
         this.#partitions.get(message.slot)!.rolled.push({ segment: message.segment, dueMs })
+        this.#due.add(message.slot, dueMs)
         return
       }
       case 'release': {
@@ -157,27 +161,57 @@ export class SyncLoop {
     }
   }
 
-  /** Does what is due for a partition. Returns whether there was anything. */
-  #serve(partition: WatchedPartition): boolean {
+  /** The writer has set the partition's bit: a sync is wanted, or there is something for the next scheduled one. */
+  readonly #serveReady = (slot: number): void => {
     const { words } = this.#memory
-    const wantedAt = partitionAt(partition.slot) + PARTITION_SYNC_WANTED_AT
-    if (Atomics.exchange(words, wantedAt, 0) === 1) {
-      this.#syncHeld(partition)
-      return true
-    }
+    const partition = this.#partitions.get(slot)
+    if (partition === undefined) return
+    if (Atomics.exchange(words, partitionAt(slot) + PARTITION_SYNC_WANTED_AT, 0) === 1) this.#syncHeld(partition)
+    // A message may have replaced the partition's object meanwhile.
+    const { everyMs, dueMs } = this.#partitions.get(slot) ?? partition
+    if (everyMs === undefined || dueMs !== Number.POSITIVE_INFINITY) return
+    if (Atomics.load(words, partitionAt(slot) + PARTITION_SYNC_SCHEDULED_AT) === 1) this.#schedule(slot, everyMs)
+  }
+
+  #schedule(slot: number, everyMs: number): void {
+    const partition = this.#partitions.get(slot)
+    if (partition === undefined) return
+    partition.dueMs = performance.now() + everyMs
+    this.#due.add(slot, partition.dueMs)
+  }
+
+  /** Does what one partition is due for. Returns whether one was due. */
+  #serveDue(): boolean {
     const nowMs = performance.now()
-    if (partition.everyMs !== undefined && nowMs >= partition.dueMs) {
-      partition.dueMs = nowMs + partition.everyMs
-      const point = this.#written(partition.slot)
-      if (point.offset === partition.offsetSynced) return false
-      return this.#guarded(partition, () => this.#sync(partition, point))
-    }
-    if (partition.rolled.length > 0 && (this.#isStopping || nowMs >= partition.rolled[0].dueMs)) {
+    const slot = this.#due.take(nowMs)
+    if (slot === undefined) return false
+    const partition = this.#partitions.get(slot)
+    if (partition === undefined) return true
+    if (partition.dueMs <= nowMs) this.#syncScheduled(partition)
+    else if (partition.rolled.length > 0 && partition.rolled[0].dueMs <= nowMs) {
       const [next] = partition.rolled
-      if (this.#guarded(partition, () => this.#sealOne(partition))) return true
-      next.dueMs = nowMs + SEAL_AGAIN_MS
+      if (!this.#guarded(partition, () => this.#sealOne(partition))) next.dueMs = nowMs + SEAL_AGAIN_MS
     }
-    return false
+    const after = this.#partitions.get(slot)
+    if (after !== undefined) this.#due.add(slot, Math.min(after.dueMs, after.rolled[0]?.dueMs ?? after.dueMs))
+    return true
+  }
+
+  #syncScheduled(partition: WatchedPartition): void {
+    partition.dueMs = Number.POSITIVE_INFINITY
+    // Before the point is read: what the writer writes after that schedules the next one.
+    Atomics.store(this.#memory.words, partitionAt(partition.slot) + PARTITION_SYNC_SCHEDULED_AT, 0)
+    const point = this.#written(partition.slot)
+    if (point.offset !== partition.offsetSynced) this.#guarded(partition, () => this.#sync(partition, point))
+  }
+
+  /** At the end nothing waits any more. What comes in the way of a cut is left to the next open. */
+  #sealAll(slot: number): void {
+    for (;;) {
+      const partition = this.#partitions.get(slot)
+      if (partition === undefined || partition.rolled.length === 0) return
+      if (!this.#guarded(partition, () => this.#sealOne(partition))) return
+    }
   }
 
   /** Syncs and acknowledges in the name of the writer, who gave the sync state away, until there is nothing new. */
@@ -186,7 +220,7 @@ export class SyncLoop {
     let partition = watched
     const stateAt = partitionAt(partition.slot) + PARTITION_SYNC_STATE_AT
     for (;;) {
-      const snapshot = snapshotLanes(this.#memory, this.#lanes.of(partition.slot))
+      const snapshot = this.#lanes.snapshot(partition.slot)
       const point = this.#written(partition.slot)
       // A segment's end is told before the point moves beyond it.
       this.#receive()
@@ -209,7 +243,7 @@ export class SyncLoop {
 
   #hasNew(partition: WatchedPartition, snapshot: WrittenSnapshot, point: Point): boolean {
     if (this.#written(partition.slot).offset !== point.offset) return true
-    const now = snapshotLanes(this.#memory, this.#lanes.of(partition.slot))
+    const now = this.#lanes.snapshot(partition.slot)
     return now.lanes !== snapshot.lanes || now.counts.some((count, index) => count !== snapshot.counts[index])
   }
 
@@ -239,14 +273,14 @@ export class SyncLoop {
     sealSegment(this.#fs, partition.directory, segment, Date.now())
     partition.rolled.shift()
     Atomics.add(this.#memory.words, partitionAt(partition.slot) + PARTITION_SEALED_AT, 1)
-    this.#hasSealed = true
+    this.#sealed.push(partition.slot)
   }
 
   /** Tells the host of seals, once the acknowledged point has gone beyond them: there may be something to forget. */
   #tellSealed(): void {
-    if (!this.#hasSealed) return
-    this.#hasSealed = false
+    if (this.#sealed.length === 0) return
     const { words } = this.#memory
+    for (const slot of this.#sealed.splice(0)) setBit(words, SEALED_BITS_AT, slot)
     Atomics.add(words, HEADER_SEALED_SIGNAL_AT, 1)
     ring(words, clientAt(HOST_CLIENT) + CLIENT_DOORBELL_AT)
   }
@@ -297,6 +331,7 @@ export class SyncLoop {
       (constants.errno as Record<string, number>)[systemErrorCode(error)] ?? constants.errno.EIO
     Atomics.store(words, at + PARTITION_SYNC_STATE_AT, SYNC_FAILED)
     notifyAll(words, at + PARTITION_SYNC_STATE_AT)
+    setBit(words, writerAt(this.#writer) + WRITER_ATTENTION_AT, partition.slot)
     Atomics.add(words, writerAt(this.#writer) + WRITER_CONTROL_AT, 1)
     ring(words, writerAt(this.#writer) + WRITER_DOORBELL_AT)
   }
@@ -322,7 +357,7 @@ function watched(slot: number, directory: string, durability: Durability): Watch
     rolled: [],
     file: undefined,
     fileBase: -1,
-    dueMs: performance.now() + (everyMs ?? 0),
+    dueMs: Number.POSITIVE_INFINITY,
     offsetSynced: -1,
   }
 }

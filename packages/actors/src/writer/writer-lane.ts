@@ -16,10 +16,12 @@ import {
   LANE_MOVING_AT,
   LANE_NEXT_HEAD_AT,
   LANE_NEXT_WRITTEN_AT,
+  LANE_OPEN,
   LANE_PARTITION_AT,
   LANE_RING_AT,
   LANE_RING_BYTES_AT,
   LANE_SETTLED_AT,
+  LANE_STATE_AT,
   LANE_TAIL_AT,
   LANE_WRITTEN_AT,
   laneAt,
@@ -80,7 +82,7 @@ export class WriterLane {
     const { words } = memory
     const at = laneAt(lane)
     this.lane = lane
-    this.life = words[at + LANE_LIFE_AT]
+    this.life = Atomics.load(words, at + LANE_LIFE_AT)
     this.slot = words[at + LANE_PARTITION_AT]
     this.reader = new LaneReader(memory.arena, new AtomicWords(words), lanePlace(words, lane), RECORD_FRAMING)
     this.passUnits = words[at + LANE_RING_BYTES_AT] / PASS_SHARE / 8
@@ -91,6 +93,24 @@ export class WriterLane {
     this.#acksAt = words[at + LANE_ACKS_AT] >>> 3
     this.#acksMask = words[at + LANE_ACKS_COUNT_AT] - 1
     this.#clientDoorbellAt = clientAt(words[at + LANE_CLIENT_AT]) + CLIENT_DOORBELL_AT
+  }
+
+  /** Whether what the constructor read was one life's, from its beginning to its end: asked right behind it. */
+  get isSound(): boolean {
+    return Atomics.load(this.#memory.words, this.#at + LANE_STATE_AT) === LANE_OPEN && this.isAlive
+  }
+
+  /** Whether the slot has not been taken to another life since. */
+  get isAlive(): boolean {
+    return Atomics.load(this.#memory.words, this.#at + LANE_LIFE_AT) === this.life
+  }
+
+  /**
+   * Takes notice of what is published. Returns whether there is anything. A life with something in the lane does not end:
+   * only a bit that was set late brings the writer here after that, and what it then sees is the next life's.
+   */
+  look(): boolean {
+    return this.reader.look() && this.isAlive
   }
 
   /**

@@ -3,28 +3,31 @@ import { type FileSystem, WalrusError, withCode } from '@walrus-log/core'
 import { findsSoon, ring, sleepUntilRung } from '../lane/doorbell.js'
 import { OWN_MEMORY } from '../lane/record-lane.js'
 import {
-  LANE_LIFE_AT,
   LANE_OPEN,
   LANE_STATE_AT,
   laneAt,
   PARTITION_SEALED_AT,
   PARTITION_SYNC_WANTED_AT,
   partitionAt,
+  WRITER_ATTENTION_AT,
   WRITER_CONTROL_AT,
   WRITER_COUNTERS_AT,
   WRITER_DOORBELL_AT,
   WRITER_SYNC_CONTROL_AT,
   WRITER_SYNC_DOORBELL_AT,
+  WRITER_SYNC_READY_AT,
   writerAt,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
+import { SlotBits, setBit } from '../memory/slot-bits.js'
 import { encodeError } from '../message/error-codec.js'
 import type { LargeBatches } from '../message/large-batches.js'
+import { LaneTable } from './lane-table.js'
 import type { PartitionAssignment, SyncMessage, WriterReply, WriterRequest } from './messages.js'
 import { encodeRefusal } from './outcome.js'
 import { PartitionWriter, type PartitionWriterContext } from './partition-writer.js'
 import { ReadyBits } from './ready-bits.js'
-import { LaneTable, openLanes } from './settlement.js'
+import { openLanes } from './settlement.js'
 import { finishMove, WriterLane } from './writer-lane.js'
 
 /** More unsynced bytes than this, and the sync goes to the sync thread, so that writing goes on meanwhile. Below, the
@@ -52,6 +55,10 @@ export class WriterLoop {
   readonly #lanes = new Map<number, WriterLane>()
   readonly #context: PartitionWriterContext
   readonly #ready: ReadyBits
+  /** Partitions that the sync thread or the host wants looked at. */
+  readonly #attention: SlotBits
+  /** Partitions that took something in this pass. */
+  readonly #dirty: PartitionWriter[] = []
   /** It has synced by itself since it last slept: somebody was waiting, and may ask again. */
   #hasSynced = false
   #controlSeen = 0
@@ -63,6 +70,7 @@ export class WriterLoop {
     this.#memory = memory
     this.#at = writerAt(writer)
     this.#ready = new ReadyBits(memory, writer)
+    this.#attention = new SlotBits(memory.words, this.#at + WRITER_ATTENTION_AT)
     const countersAt = (this.#at + WRITER_COUNTERS_AT) >>> 1
     this.#context = {
       memory,
@@ -85,8 +93,9 @@ export class WriterLoop {
     for (const assignment of assignments) {
       Atomics.store(this.#memory.words, partitionAt(assignment.slot) + PARTITION_SEALED_AT, 0)
       this.#open(assignment, true)
+      setBit(this.#memory.words, this.#at + WRITER_ATTENTION_AT, assignment.slot)
     }
-    // The dead writer may have taken ready bits without having taken the lanes.
+    // The dead writer may have taken bits without having done what they were set for.
     for (const lane of openLanes(this.#memory, this.#options.writer)) this.#ready.set(lane)
   }
 
@@ -111,26 +120,27 @@ export class WriterLoop {
   /** Takes and writes what is ready. Returns whether there was anything. */
   #pass(): boolean {
     if (!this.#ready.take(this.#takeLane)) return false
-    for (const partition of this.#partitions.values()) {
-      if (!partition.isDirty) continue
+    for (const partition of this.#dirty) {
       partition.writeOut()
       this.#settle(partition)
     }
+    this.#dirty.length = 0
     return true
   }
 
   readonly #takeLane = (id: number): void => {
-    const at = laneAt(id)
-    if (Atomics.load(this.#memory.words, at + LANE_STATE_AT) !== LANE_OPEN) return
     const lane = this.#lane(id)
+    if (lane === undefined) return
     const partition = this.#partitions.get(lane.slot)
-    if (partition === undefined) this.#refuse(lane)
-    else if (partition.take(lane)) this.#ready.set(id)
+    if (partition === undefined) return this.#refuse(lane)
+    const wasDirty = partition.isDirty
+    if (partition.take(lane)) this.#ready.set(id)
+    if (partition.isDirty && !wasDirty) this.#dirty.push(partition)
   }
 
   /** Nobody holds the partition any more: what still comes for it is refused, so that its senders do not wait. */
   #refuse(lane: WriterLane): void {
-    lane.reader.look()
+    if (!lane.look()) return
     for (let at = lane.reader.next(); at >= 0; at = lane.reader.next()) {
       if (lane.takeReference(at) === OWN_MEMORY) lane.takeLarge()
       lane.setOutcome(encodeRefusal('deleted'))
@@ -139,18 +149,21 @@ export class WriterLoop {
     lane.settleAll()
   }
 
-  #lane(id: number): WriterLane {
-    let lane = this.#lanes.get(id)
-    if (lane === undefined || lane.life !== this.#memory.words[laneAt(id) + LANE_LIFE_AT]) {
-      lane = new WriterLane(this.#memory, id, this.#options.largeBatches)
-      this.#lanes.set(id, lane)
-    }
+  /** Undefined: the lane is not open, and its next life will set a bit of its own. */
+  #lane(id: number): WriterLane | undefined {
+    const known = this.#lanes.get(id)
+    if (known?.isAlive) return known
+    if (Atomics.load(this.#memory.words, laneAt(id) + LANE_STATE_AT) !== LANE_OPEN) return undefined
+    const lane = new WriterLane(this.#memory, id, this.#options.largeBatches)
+    if (!lane.isSound) return undefined
+    this.#lanes.set(id, lane)
     return lane
   }
 
   /** Sees to it that what was written is acknowledged: here and now, or by the sync thread. */
   #settle(partition: PartitionWriter): void {
     partition.noteAcknowledged()
+    if (partition.isScheduleWanted()) this.#ringSyncThread(partition.slot)
     if (!partition.shared.tryHold()) return
     if (partition.syncNeeded) {
       const isAlone = !this.#ready.hasAny && partition.unsyncedBytes <= SYNC_SELF_BYTES_MAX && !partition.hasUnsealed
@@ -167,6 +180,11 @@ export class WriterLoop {
     partition.syncNeeded = false
     partition.unsyncedBytes = 0
     Atomics.store(this.#memory.words, partitionAt(partition.slot) + PARTITION_SYNC_WANTED_AT, 1)
+    this.#ringSyncThread(partition.slot)
+  }
+
+  #ringSyncThread(slot: number): void {
+    setBit(this.#memory.words, this.#at + WRITER_SYNC_READY_AT, slot)
     ring(this.#memory.words, this.#at + WRITER_SYNC_DOORBELL_AT)
   }
 
@@ -176,14 +194,18 @@ export class WriterLoop {
 
   #receive(): void {
     this.#controlSeen = Atomics.load(this.#memory.words, this.#at + WRITER_CONTROL_AT)
-    for (const partition of this.#partitions.values()) {
-      this.#poisonIfSyncFailed(partition)
-      if (partition.shared.takeRollWanted()) this.#roll(partition)
-    }
+    this.#attention.take(this.#attend)
     const { control } = this.#options
     for (let received = receiveMessageOnPort(control); received; received = receiveMessageOnPort(control)) {
       this.#handle(received.message as WriterRequest)
     }
+  }
+
+  readonly #attend = (slot: number): void => {
+    const partition = this.#partitions.get(slot)
+    if (partition === undefined) return
+    this.#poisonIfSyncFailed(partition)
+    if (partition.shared.takeRollWanted()) this.#roll(partition)
   }
 
   #poisonIfSyncFailed(partition: PartitionWriter): void {
@@ -225,6 +247,7 @@ export class WriterLoop {
     const partition = new PartitionWriter(this.#context, assignment)
     partition.open(resume)
     this.#partitions.set(assignment.slot, partition)
+    this.#attention.include(assignment.slot)
     this.#watch(assignment)
     return 0
   }
