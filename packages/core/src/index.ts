@@ -45,7 +45,13 @@ export {
 export type { KnownGood } from './log/known-good.js'
 export { checkName } from './log/names.js'
 export { PartitionLog, type PartitionLogOptions } from './log/partition-log.js'
-export { checkProducerName, loadRegistry, type ProducerRegistry, registerProducer } from './log/producer-registry.js'
+export {
+  checkProducerName,
+  loadRegistry,
+  type ProducerOpening,
+  type ProducerRegistry,
+  registerProducers,
+} from './log/producer-registry.js'
 export { ADMIT, DUPLICATE, FENCED, OUT_OF_SEQUENCE, ProducerTable } from './log/producer-state.js'
 export type { Retention, RetentionPlan } from './log/retention.js'
 export { loadState, STATE_FILE, writeState } from './log/state-file.js'

@@ -3,7 +3,7 @@ import type { CursorKey, TopicConfig } from '@walrus-log/core'
 import { closedError, type LogClient, type TopicPlace, unknownTopic } from '../log/log-client.js'
 import { highWatermark } from '../log/reader.js'
 import { ConsumerGroup, groupStats } from './consumer-group.js'
-import { type CursorFiles, CursorLog } from './cursor-log.js'
+import { CURSOR_TOPIC, type CursorFiles, CursorLog } from './cursor-log.js'
 import { lanesSettled } from './lanes-settled.js'
 import type {
   CursorEvent,
@@ -24,8 +24,8 @@ import { offsetOfTime } from './offset-of-time.js'
 export interface GroupHost extends CursorFiles {
   /** Opens the cursor log's topic; where there is none, makes it if `isWanted`. Not to be called twice at once. */
   openCursorTopic(isWanted: boolean): Promise<TopicPlace | undefined>
-  /** Runs an action when no other one that changes what is open does. */
-  change<Result>(action: () => Promise<Result>): Promise<Result>
+  /** Runs what changes a topic when no other change of that topic is under way. */
+  change<Result>(topic: string, action: () => Promise<Result>): Promise<Result>
   topics(): Promise<TopicConfig[]>
   /** An open topic. */
   placeOf(topic: string): Promise<TopicPlace> | undefined
@@ -48,6 +48,7 @@ export class GroupService implements GroupCalls {
   readonly place: HostPlace = { thread: threadId, log: ++logs }
   readonly #host: GroupHost
   readonly #client: LogClient
+  #loading: Promise<unknown> = Promise.resolve()
   readonly #onEvent: (event: CursorEvent) => void
   readonly #groups = new Map<string, ConsumerGroup>()
   readonly #links = new Map<number, Link>()
@@ -228,11 +229,17 @@ export class GroupService implements GroupCalls {
 
   async #loaded(): Promise<CursorLog> {
     this.#requireOpen()
-    return this.#log ?? (await this.#host.change(async () => (await this.#load(true))!))
+    return this.#log ?? (await this.#host.change(CURSOR_TOPIC, async () => (await this.#load(true))!))
   }
 
-  /** Called while nothing else changes what is open. */
-  async #load(isWanted: boolean): Promise<CursorLog | undefined> {
+  /** Topics may be opened at once: the cursor log is opened by one of them, and the others wait. Called within a change. */
+  #load(isWanted: boolean): Promise<CursorLog | undefined> {
+    const loading = this.#loading.then(() => this.#loadNext(isWanted))
+    this.#loading = loading.catch(() => {})
+    return loading
+  }
+
+  async #loadNext(isWanted: boolean): Promise<CursorLog | undefined> {
     if (this.#log !== undefined || (this.#isAbsent && !isWanted)) return this.#log
     const place = await this.#host.openCursorTopic(isWanted)
     this.#isAbsent = place === undefined

@@ -26,15 +26,16 @@ import {
   STATE_CLOSING,
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
+import { decodeError } from '../message/error-codec.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
 import { signalPartition } from '../writer/settlement.js'
+import { Changes } from './changes.js'
 import {
   type ControlCalls,
   closedError,
   type OpenedProducer,
   type OpenProducerRequest,
-  type PartitionPlace,
   type TopicPlace,
   type TopicSlot,
   type TopicStats,
@@ -45,6 +46,7 @@ import {
 import { Maintenance } from './maintenance.js'
 import { OpenPartitions } from './open-partitions.js'
 import type { FilledOpenOptions } from './options.js'
+import { ProducerOpenings } from './producer-openings.js'
 import { choosePartitions } from './reader.js'
 import type { WalrusStats } from './stats.js'
 import { readTopicStats } from './topic-stats.js'
@@ -69,8 +71,11 @@ export class Host implements ControlCalls, GroupHost {
   readonly #pool: ReaderPool
   readonly #partitions: OpenPartitions
   readonly #topics = new Map<string, OpenTopic>()
-  /** Calls that change what is open run one after the other. */
-  #changes: Promise<unknown> = Promise.resolve()
+  readonly #changes = new Changes()
+  readonly #producers = new ProducerOpenings(
+    (topic, action) => this.change(topic, action),
+    (topic, requests) => this.#openProducers(topic, requests),
+  )
   #closing: Promise<void> | undefined
 
   private constructor(
@@ -110,12 +115,12 @@ export class Host implements ControlCalls, GroupHost {
 
   async openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
     requireNotReserved(name)
-    return this.change(() => this.#openTopic(name, request))
+    return this.change(name, () => this.#openTopic(name, request))
   }
 
-  /** The topic that has that slot, after all changes of what is open. One of its name that was made later is not meant. */
+  /** The topic that has that slot, after all changes of it. One of its name that was made later is not meant. */
   #require({ topic, slot }: TopicSlot): Promise<TopicPlace> {
-    return this.change(() => this.#opened({ topic, slot }))
+    return this.change(topic, () => this.#opened({ topic, slot }))
   }
 
   async #opened({ topic, slot }: TopicSlot): Promise<TopicPlace> {
@@ -208,7 +213,7 @@ export class Host implements ControlCalls, GroupHost {
 
   async deleteTopic(name: string): Promise<void> {
     requireNotReserved(name)
-    return this.change(async () => {
+    return this.change(name, async () => {
       await this.#pool.store({ call: 'get', name })
       const open = this.#topics.get(name)
       this.#topics.delete(name)
@@ -244,20 +249,40 @@ export class Host implements ControlCalls, GroupHost {
    * Opens a named producer once more. Its new epoch is on the disk before any writer hears of it, and each writer refuses
    * the older ones before this resolves.
    */
-  openProducer({ topic, slot, name, partition }: OpenProducerRequest): Promise<OpenedProducer> {
-    return this.change(async () => {
-      const { partitions } = await this.#opened({ topic, slot })
-      const isMeant = (place: PartitionPlace): boolean => partition === null || place.partition === partition
-      const offsets = partitions.map((place) => (isMeant(place) ? this.#partitions.durable(place.slot).offset : null))
-      const { producer, registry } = await this.#pool.store({ call: 'producer', name: topic, producer: name, offsets })
-      const { id, epoch } = producer!
-      const opening = partitions.map((place) => {
-        if (!isMeant(place)) return -1
-        const since = registry!.since[place.partition]!
-        return this.#partitions.openProducer(place, id, epoch, since)
-      })
-      return { id, epoch, lastSequences: await Promise.all(opening) }
-    })
+  openProducer(request: OpenProducerRequest): Promise<OpenedProducer> {
+    return this.#producers.open(request)
+  }
+
+  async #openProducers(name: string, requests: readonly OpenProducerRequest[]): Promise<(OpenedProducer | Error)[]> {
+    const { partitions } = (await this.#topics.get(name)?.place) ?? { partitions: [] }
+    const meant = requests.map(({ slot, partition }) =>
+      partitions.filter((place) => partitions[0].slot === slot && (partition ?? place.partition) === place.partition),
+    )
+    const openings = requests.map(({ name: producer }, index) => ({
+      name: producer,
+      offsets: partitions.map((place) =>
+        meant[index].includes(place) ? this.#partitions.durable(place.slot).offset : null,
+      ),
+    }))
+    const asked = openings.filter((_, index) => meant[index].length > 0)
+    if (asked.length === 0) return requests.map(({ topic }) => unknownTopic(topic))
+    const { producers, registry } = await this.#pool.store({ call: 'producers', name, openings: asked })
+    const answers = producers![Symbol.iterator]()
+    return Promise.all(
+      requests.map(async ({ topic }, index) => {
+        if (meant[index].length === 0) return unknownTopic(topic)
+        const answer = answers.next().value!
+        if (!('id' in answer)) return decodeError(answer)
+        const { id, epoch } = answer
+        const lastSequences = partitions.map(() => -1)
+        const opening = meant[index].map(async (place) => {
+          const since = registry!.since[place.partition]!
+          lastSequences[place.partition] = await this.#partitions.openProducer(place, id, epoch, since)
+        })
+        await Promise.all(opening)
+        return { id, epoch, lastSequences }
+      }),
+    )
   }
 
   fill(request: FillRequest): Promise<FillReply> {
@@ -282,7 +307,7 @@ export class Host implements ControlCalls, GroupHost {
     const { words } = this.memory
     Atomics.store(words, HEADER_STATE_AT, STATE_CLOSING)
     this.#wakeAll()
-    await this.#changes.catch(() => {})
+    await this.#changes.settled()
     await this.maintenance.close()
     try {
       const ends = await this.#partitions.stop()
@@ -305,11 +330,10 @@ export class Host implements ControlCalls, GroupHost {
     this.#partitions.signalAll()
   }
 
-  change<Result>(action: () => Promise<Result>): Promise<Result> {
+  /** Runs what changes a topic when no other change of that topic is under way. */
+  change<Result>(topic: string, action: () => Promise<Result>): Promise<Result> {
     if (!this.memory.isOpen) return Promise.reject(closedError())
-    const result = this.#changes.then(action)
-    this.#changes = result.catch(() => {})
-    return result
+    return this.#changes.run(topic, action)
   }
 }
 

@@ -8,12 +8,13 @@ import {
   fileBytes,
   loadIndex,
   loadRegistry,
+  type ProducerOpening,
   type ProducerRegistry,
   type ReadGap,
   type ReadPosition,
   Region,
   readCursorLog,
-  registerProducer,
+  registerProducers,
   SegmentReader,
   segmentBases,
   segmentFileName,
@@ -63,7 +64,7 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'prepare' }
   | { call: 'open'; name: string; request: TopicRequest; defaults: { durability: Durability } }
   | { call: 'get'; name: string }
-  | { call: 'producer'; name: string; producer: string; offsets: (number | null)[] }
+  | { call: 'producers'; name: string; openings: ProducerOpening[] }
   | { call: 'list' }
   | { call: 'delete'; name: string }
   | { call: 'keep'; keep: KeepRequest }
@@ -80,7 +81,7 @@ export type StoreReply =
       size?: { bytes: number; segments: number }
       kept?: KeepReply
       registry?: ProducerRegistry
-      producer?: { id: number; epoch: number }
+      producers?: ({ id: number; epoch: number } | EncodedError)[]
       cursors?: CursorEntry[]
     }
   | { ok: false; error: EncodedError }
@@ -179,12 +180,13 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         }
       case 'get':
         return { ok: true, config: topics.get(request.name) }
-      case 'producer':
+      case 'producers': {
         topics.get(request.name)
-        return {
-          ok: true,
-          ...registerProducer(fs, path.join(request.directory, request.name), request.producer, request.offsets),
-        }
+        const { openings } = request
+        const { opened, registry } = registerProducers(fs, path.join(request.directory, request.name), openings)
+        const producers = opened.map((producer) => (producer instanceof Error ? encodeError(producer) : producer))
+        return { ok: true, producers, registry }
+      }
       case 'list':
         return { ok: true, topics: topics.list() }
       case 'delete':

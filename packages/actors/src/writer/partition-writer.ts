@@ -27,10 +27,8 @@ import {
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { durabilityLevel, LEVEL_DISK } from './durability.js'
 import { FoundBatches } from './found-batches.js'
-
 import type { LaneTable } from './lane-table.js'
 import type { PartitionAssignment, RecoveryNotice } from './messages.js'
-
 import { decodeRefusal, encodeRefusal, type RefusalKind } from './outcome.js'
 import { PartitionFiles } from './partition-files.js'
 import { acknowledge } from './settlement.js'

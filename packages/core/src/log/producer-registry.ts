@@ -32,24 +32,53 @@ export function loadRegistry(fs: FileSystem, directory: string): ProducerRegistr
   return fs.exists(file) ? parseRegistry(file, readWholeFile(fs, file)) : undefined
 }
 
-/**
- * Opens a named producer once more: its epoch is one higher than ever before, durably, when this returns. `offsets` are
- * those that the partitions' next records will have at least; null where it is not opened for that partition.
- */
+/** A name to be opened. */
+export interface ProducerOpening {
+  name: string
+  /** What the partitions' next records will have at least; null where it is not opened for that partition. */
+  offsets: readonly (number | null)[]
+}
+
+/** Opens one named producer: see `registerProducers`. Throws its refusal. */
 export function registerProducer(
   fs: FileSystem,
   directory: string,
   name: string,
   offsets: readonly (number | null)[],
 ): { producer: RegisteredProducer; registry: ProducerRegistry } {
-  checkProducerName(name)
+  const { opened, registry } = registerProducers(fs, directory, [{ name, offsets }])
+  const [producer] = opened
+  if (producer instanceof WalrusError) throw producer
+  return { producer, registry }
+}
+
+/**
+ * Opens named producers once more: the epoch of each is one higher than ever before, durably, when this returns. What
+ * cannot be opened has its refusal in its place.
+ */
+export function registerProducers(
+  fs: FileSystem,
+  directory: string,
+  openings: readonly ProducerOpening[],
+): { opened: (RegisteredProducer | WalrusError)[]; registry: ProducerRegistry } {
   const known = loadRegistry(fs, directory)
   const producers: Record<string, RegisteredProducer> = Object.assign(Object.create(null), known?.producers)
-  // A partition that had to be cut goes on at a lower offset than it began with.
-  const since = offsets.map((offset, partition) => {
-    const before = known?.since[partition] ?? null
-    return offset === null || before === null ? (offset ?? before) : Math.min(offset, before)
+  const registry = { since: [...(known?.since ?? [])], producers }
+  const opened = openings.map((opening) => {
+    try {
+      return register(registry, opening)
+    } catch (error) {
+      if (error instanceof WalrusError) return error
+      throw error
+    }
   })
+  if (opened.some((producer) => !(producer instanceof WalrusError)))
+    publishFile(fs, directory, REGISTRY_FILE, encodeRegistry(registry))
+  return { opened, registry }
+}
+
+function register({ since, producers }: ProducerRegistry, { name, offsets }: ProducerOpening): RegisteredProducer {
+  checkProducerName(name)
   const before = producers[name]
   if (before === undefined && Object.keys(producers).length >= NAMED_PRODUCERS_MAX) {
     throw new WalrusError(
@@ -65,9 +94,12 @@ export function registerProducer(
   }
   const producer = { id: before?.id ?? newId(name, producers), epoch: (before?.epoch ?? 0) + 1 }
   producers[name] = producer
-  const registry = { since, producers }
-  publishFile(fs, directory, REGISTRY_FILE, encodeRegistry(registry))
-  return { producer, registry }
+  // A partition that had to be cut goes on at a lower offset than it began with.
+  offsets.forEach((offset, partition) => {
+    const earlier = since[partition] ?? null
+    since[partition] = offset === null || earlier === null ? (offset ?? earlier) : Math.min(offset, earlier)
+  })
+  return producer
 }
 
 /** Throws `INVALID_ARGUMENT` unless it can name a producer. */
