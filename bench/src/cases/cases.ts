@@ -5,6 +5,8 @@ import { eventLoop } from './event-loop.js'
 import { heap } from './heap.js'
 import { disk727, os100, os727 } from './ingest.js'
 import { latency } from './latency.js'
+import { open } from './open.js'
+import { randomRead } from './random-read.js'
 import { read } from './read.js'
 import { small } from './small.js'
 import { topics } from './topics.js'
@@ -17,6 +19,8 @@ export const CASES: readonly Case[] = [
   latency,
   consume,
   read,
+  randomRead,
+  open,
   eventLoop,
   diskBytes,
   heap,

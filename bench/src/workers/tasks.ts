@@ -5,6 +5,7 @@ import { heapOfSends } from './heap.js'
 import { latenciesAgainstBare } from './latency.js'
 import { produceInLockstep, produceInThread } from './produce.js'
 import { produceToMany } from './produce-many.js'
+import { randomReads } from './random-read.js'
 import { readInThread } from './read.js'
 
 /** What a bench thread can be asked to do. */
@@ -20,6 +21,7 @@ export const TASKS = {
   produceInLockstep,
   produceInThread,
   produceToMany,
+  randomReads,
   readInThread,
   spin,
 }
