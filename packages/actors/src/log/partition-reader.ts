@@ -6,6 +6,7 @@ import {
   batchRecordCount,
   batchTimestampMax,
   type FileSystem,
+  INDEX_INTERVAL_BYTES,
   READ_CHUNK_BYTES,
   type ReadGap,
   type ReadPosition,
@@ -168,10 +169,15 @@ export class PartitionReader<Value> {
   }
 }
 
+/** The index names a batch this near before any record, and batches are published at about as much: who wants one record
+ *  reads a fifth of a whole window, and touches no memory for the rest. */
+const FIRST_WINDOW_BYTES = 3 * INDEX_INTERVAL_BYTES
+
 /** Reads in the calling thread, into memory of its own. For threads that may wait for a disk. */
 class ThreadSource implements WindowSource {
   readonly #reader: SegmentReader
-  #region = Region.allocateHashed(READ_CHUNK_BYTES)
+  #region = Region.allocateHashed(FIRST_WINDOW_BYTES)
+  #hasFilled = false
 
   constructor(fs: FileSystem, { directory, skip }: PartitionPlace) {
     this.#reader = new SegmentReader(fs, directory, { skip })
@@ -179,6 +185,9 @@ class ThreadSource implements WindowSource {
 
   fill(from: FillRequest['from'], highWatermark: number): Window {
     const start = locate(this.#reader, from)
+    if (this.#hasFilled && this.#region.byteLength < READ_CHUNK_BYTES)
+      this.#region = Region.allocateHashed(READ_CHUNK_BYTES)
+    this.#hasFilled = true
     let filled = this.#reader.fill(start, this.#region, highWatermark, true)
     if (filled.bytesNeeded !== undefined) {
       this.#region = Region.allocateHashed(filled.bytesNeeded)
