@@ -8,6 +8,7 @@ import { latency } from './latency.js'
 import { open } from './open.js'
 import { randomRead } from './random-read.js'
 import { read } from './read.js'
+import { segmentFiles } from './segment-files.js'
 import { small } from './small.js'
 import { topics } from './topics.js'
 
@@ -25,5 +26,6 @@ export const CASES: readonly Case[] = [
   diskBytes,
   heap,
   topics,
+  segmentFiles,
   small,
 ]

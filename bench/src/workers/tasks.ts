@@ -7,6 +7,7 @@ import { produceInLockstep, produceInThread } from './produce.js'
 import { produceToMany } from './produce-many.js'
 import { randomReads } from './random-read.js'
 import { readInThread } from './read.js'
+import { segmentFileWrites } from './segment-files.js'
 
 /** What a bench thread can be asked to do. */
 export const TASKS = {
@@ -22,6 +23,7 @@ export const TASKS = {
   produceInThread,
   produceToMany,
   randomReads,
+  segmentFileWrites,
   readInThread,
   spin,
 }
