@@ -21,6 +21,17 @@ export function ring(words: Int32Array, at: number): void {
   }
 }
 
+/**
+ * Rings an owner that may be blocked for one thing: it has said which in the word at `wantedAt` (0: anything), before it
+ * announced its sleep, and looks for that behind the announcement. So a ringer that reads another thing there may go: if
+ * the word has changed since, the owner's look comes after what the ringer published.
+ */
+export function ringIfWanted(words: Int32Array, at: number, wantedAt: number, what: number): void {
+  if (Atomics.load(words, at) !== DOORBELL_SLEEPING) return
+  const wanted = Atomics.load(words, wantedAt)
+  if (wanted === 0 || wanted === what) ring(words, at)
+}
+
 /** Whether the owner has announced that it sleeps: a sender may then send early what it would have gathered. */
 export function isSleeping(words: Int32Array, at: number): boolean {
   return Atomics.load(words, at) === DOORBELL_SLEEPING

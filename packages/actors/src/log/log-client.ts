@@ -5,6 +5,7 @@ import { EventedDoorbell } from '../lane/doorbell.js'
 import {
   ACK_NUMBERS,
   ARENA_CHUNK_BYTES,
+  CLIENT_BLOCKED_FOR_AT,
   CLIENT_CLAIMED,
   CLIENT_DOORBELL_AT,
   CLIENT_FREE,
@@ -110,14 +111,21 @@ export interface ControlCalls extends GroupCalls {
   ahead(request: AheadRequest): Promise<boolean>
 }
 
-/** With its acknowledgement slots, such a lane takes one chunk of the arena: thousands of them fit. */
-const LANE_RING_BYTES_MIN = ARENA_CHUNK_BYTES / 2
-/** Larger rings fall out of the cache that both cores share (4 MiB measured 12 % slower). */
-const LANE_RING_BYTES_MAX = 1024 * 1024
-/** All rings of twice as many lanes are to stay about this size: what is written in turn through many of them falls out of
- *  the cache all the same, and the more so the larger they are. */
-const LANES_RING_BYTES = 8 * 1024 * 1024
-/** A new lane gets at most this share of what is free, so that a thousand lanes fit where ten would have been large. */
+const KIB = 1024
+/**
+ * Ring sizes by how many lanes there are already. Larger rings than the first ones fall out of the cache that both cores
+ * share (4 MiB measured 12 % slower). Of a thousand lanes that are written in turn, each needs a ring that gives the writer
+ * some tens of KiB at once: with 32 KiB rings a record cost it twice as much as with 128 KiB.
+ */
+const RING_BYTES_BELOW_LANE = [
+  { lane: 32, ringBytes: 1024 * KIB },
+  { lane: 96, ringBytes: 512 * KIB },
+  { lane: 224, ringBytes: 256 * KIB },
+  { lane: 1024, ringBytes: 128 * KIB },
+]
+/** With its acknowledgement slots, such a lane takes one chunk of the arena: thousands fit. */
+const RING_BYTES_MIN = ARENA_CHUNK_BYTES / 2
+/** A new lane's ring is at most this share of what is free, so that many fit where a few would have been large. */
 const LANE_FREE_SHARE = 128
 
 /** A producer as the log sees it, which has to settle and to end it. */
@@ -244,6 +252,7 @@ export function claimClient(memory: SharedMemory): number {
   if (client < 0)
     throw new WalrusError('MAILBOX_FULL', `${CLIENTS_MAX} threads use the log already; close it in one of them`)
   memory.words[clientAt(client) + CLIENT_LIFE_AT]++
+  Atomics.store(memory.words, clientAt(client) + CLIENT_BLOCKED_FOR_AT, 0)
   return client
 }
 
@@ -266,14 +275,10 @@ function claim(
   return -1
 }
 
-/** Lower numbers are taken first, so that a lane's says how many others there were; the first ones get large rings. */
+/** Lower numbers are taken first, so that a lane's says how many others there are. */
 function ringBytesOf(lane: number, freeBytes: number): number {
-  const share = Math.min(
-    LANES_RING_BYTES / (lane + LANES_RING_BYTES / LANE_RING_BYTES_MAX),
-    freeBytes / LANE_FREE_SHARE,
-  )
-  let ringBytes = LANE_RING_BYTES_MIN
-  while (ringBytes * 2 <= share) ringBytes *= 2
+  let ringBytes = RING_BYTES_BELOW_LANE.find((row) => lane < row.lane)?.ringBytes ?? RING_BYTES_MIN
+  while (ringBytes > RING_BYTES_MIN && ringBytes > freeBytes / LANE_FREE_SHARE) ringBytes /= 2
   return ringBytes
 }
 

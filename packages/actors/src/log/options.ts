@@ -15,7 +15,8 @@ import type { WriterEvent } from '../actor/supervised-writer.js'
 import type { ConsumeFrom, CursorEvent } from '../group/messages.js'
 import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
 
-export const LANE_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
+/** Room for a few thousand lanes. Address space: what no lane was ever in is not touched. */
+export const LANE_BYTES_MAX_DEFAULT = 512 * 1024 * 1024
 /** Below the 4,096 descriptors that a process may have on systems that allow few. */
 const OPEN_FILES_MAX_DEFAULT = 2048
 /** A writer and its sync thread have one each. */

@@ -1,7 +1,7 @@
 import { isMainThread } from 'node:worker_threads'
 import { checkProducerName, shown, WalrusError } from '@walrus-log/core'
 import { blockUntilRung, type Waiter } from '../lane/doorbell.js'
-import { CLIENT_DOORBELL_AT, clientAt } from '../memory/layout.js'
+import { CLIENT_BLOCKED_FOR_AT, CLIENT_DOORBELL_AT, clientAt } from '../memory/layout.js'
 import { decodeRefusal, isFenced } from '../writer/outcome.js'
 import { CODECS } from './codec.js'
 import { closedError, type LogClient, type OpenProducer, type TopicPlace } from './log-client.js'
@@ -182,12 +182,15 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
     if (lane === undefined) return true
     const { words } = this.#client.memory
     const doorbellAt = clientAt(this.#client.client) + CLIENT_DOORBELL_AT
+    const blockedForAt = clientAt(this.#client.client) + CLIENT_BLOCKED_FOR_AT
     const endMs = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs
     while (!lane.hasRoom()) {
       this.#requireOpen()
       const leftMs = Math.min(endMs - performance.now(), BLOCK_MS_MAX)
       if (leftMs <= 0) return false
+      Atomics.store(words, blockedForAt, lane.lane + 1)
       blockUntilRung(words, doorbellAt, () => lane.hasRoom(), leftMs)
+      Atomics.store(words, blockedForAt, 0)
     }
     return true
   }

@@ -92,6 +92,8 @@ export const CLIENT_RINGS_AT = 1
 export const CLIENT_RING_BYTES_AT = 2
 /** Incremented with each life of the slot. */
 export const CLIENT_LIFE_AT = 3
+/** The lane, plus one, that the client's thread is blocked for; 0: it may wait for anything. Written by the client. */
+export const CLIENT_BLOCKED_FOR_AT = 4
 /** Written by: the client (sleeping), writers, sync threads and the host (awake). */
 export const CLIENT_DOORBELL_AT = LINE_WORDS
 /** The lane to the host: tail by the client, head by the host. And the lane back. */

@@ -1,10 +1,11 @@
-import { notifyAll, ring } from '../lane/doorbell.js'
+import { notifyAll, ringIfWanted } from '../lane/doorbell.js'
 import { sharedNowMs } from '../memory/clock.js'
 import { recordLatency } from '../memory/latency-histogram.js'
 import {
   ACK_NUMBERS,
   ACK_OFFSET_AT,
   ACK_PUBLISHED_MS_AT,
+  CLIENT_BLOCKED_FOR_AT,
   CLIENT_DOORBELL_AT,
   clientAt,
   LANE_ACKS_AT,
@@ -83,8 +84,14 @@ export function acknowledge(
     }
     if (batch === settled) continue
     Atomics.store(words, at + LANE_SETTLED_AT, batch)
-    ring(words, clientAt(words[at + LANE_CLIENT_AT]) + CLIENT_DOORBELL_AT)
+    ringLaneOwner(words, words[at + LANE_CLIENT_AT], snapshot.lanes[index])
   }
+}
+
+/** Tells a lane's producer that something has moved there; one that is blocked for another lane is left asleep. */
+export function ringLaneOwner(words: Int32Array, client: number, lane: number): void {
+  const at = clientAt(client)
+  ringIfWanted(words, at + CLIENT_DOORBELL_AT, at + CLIENT_BLOCKED_FOR_AT, lane + 1)
 }
 
 /** Wakes whoever waits for the partition's high watermark. */

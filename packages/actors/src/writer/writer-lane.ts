@@ -1,13 +1,10 @@
 import { assert, batchMagic, batchProducerId, batchSequenceFirst, isBatchOfNamed, type Region } from '@walrus-log/core'
-import { ring } from '../lane/doorbell.js'
 import { LaneReader } from '../lane/lane-reader.js'
 import { AtomicWords, type LanePlace } from '../lane/layout.js'
 import { KIND_REFERENCE, OWN_MEMORY, RECORD_FRAMING, referencedAt, referencedBytes } from '../lane/record-lane.js'
 import {
   ACK_NUMBERS,
   ACK_OFFSET_AT,
-  CLIENT_DOORBELL_AT,
-  clientAt,
   LANE_ACKS_AT,
   LANE_ACKS_COUNT_AT,
   LANE_CLIENT_AT,
@@ -28,6 +25,7 @@ import {
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import type { LargeBatches } from '../message/large-batches.js'
+import { ringLaneOwner } from './settlement.js'
 
 /** A pass takes at most this part of a ring, so that producer and writer work at the same time. */
 const PASS_SHARE = 2
@@ -76,7 +74,7 @@ export class WriterLane {
   readonly #at: number
   readonly #acksAt: number
   readonly #acksMask: number
-  readonly #clientDoorbellAt: number
+  readonly #client: number
 
   constructor(memory: SharedMemory, lane: number, largeBatches: LargeBatches) {
     const { words } = memory
@@ -92,7 +90,7 @@ export class WriterLane {
     this.#taken = Atomics.load(words, at + LANE_WRITTEN_AT)
     this.#acksAt = words[at + LANE_ACKS_AT] >>> 3
     this.#acksMask = words[at + LANE_ACKS_COUNT_AT] - 1
-    this.#clientDoorbellAt = clientAt(words[at + LANE_CLIENT_AT]) + CLIENT_DOORBELL_AT
+    this.#client = words[at + LANE_CLIENT_AT]
   }
 
   /** Whether what the constructor read was one life's, from its beginning to its end: asked right behind it. */
@@ -197,12 +195,12 @@ export class WriterLane {
     }
     this.references.length = 0
     for (const number of this.#large.splice(0)) this.#largeBatches.done(this.lane, this.life, number)
-    ring(this.#memory.words, this.#clientDoorbellAt)
+    ringLaneOwner(this.#memory.words, this.#client, this.lane)
   }
 
   /** Settles all that was released, where no partition does it. */
   settleAll(): void {
     Atomics.store(this.#memory.words, this.#at + LANE_SETTLED_AT, this.#taken)
-    ring(this.#memory.words, this.#clientDoorbellAt)
+    ringLaneOwner(this.#memory.words, this.#client, this.lane)
   }
 }
