@@ -106,8 +106,9 @@ export class SyncLoop {
     const hasWork = (): boolean => this.#hasWork()
     for (;;) {
       this.#receive()
-      if (this.#ready.take(this.#serveReady)) continue
-      if (this.#serveDue()) continue
+      // Both in each turn: a topic that wants one sync after the other must not hold up another's schedule.
+      const hasServed = this.#ready.take(this.#serveReady)
+      if (this.#serveDue() || hasServed) continue
       if (this.#isStopping) break
       const untilMs = this.#due.nextMs - performance.now()
       const timeoutMs = untilMs === Number.POSITIVE_INFINITY ? undefined : Math.max(untilMs, 0)
