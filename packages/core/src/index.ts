@@ -32,6 +32,19 @@ export * from './format/record.js'
 export { allocateShared, Region, readU64, writeU64 } from './format/region.js'
 export { decodeSegmentHeader, encodeSegmentHeader, type SegmentHeader } from './format/segment-header.js'
 export type { WasmMemory } from './format/wasm.js'
+export {
+  decodeWatermark,
+  decodeWatermarksHeader,
+  encodeWatermark,
+  encodeWatermarkKey,
+  WATERMARK_BYTES,
+  WATERMARKS_FILE,
+  type Watermark,
+  type WatermarksHeader,
+  watermarkKey,
+  watermarkKeyAt,
+  watermarkPlaces,
+} from './format/watermarks-file.js'
 export * from './limits.js'
 export { cutPartition } from './log/cut-partition.js'
 export { decideRetention, type OpenPlace, removeForgotten } from './log/forget.js'
@@ -47,9 +60,11 @@ export { checkName } from './log/names.js'
 export { PartitionLog, type PartitionLogOptions } from './log/partition-log.js'
 export { checkProducerName, loadRegistry, type ProducerRegistry, registerProducer } from './log/producer-registry.js'
 export { ADMIT, DUPLICATE, FENCED, OUT_OF_SEQUENCE, ProducerTable } from './log/producer-state.js'
+export { findReadable, type ReadableOptions, type ReadablePlace } from './log/readable-end.js'
 export type { Retention, RetentionPlan } from './log/retention.js'
 export { loadState, STATE_FILE, writeState } from './log/state-file.js'
 export { type Codec, type Durability, type TopicConfig, type TopicRequest, TopicStore } from './log/topic-store.js'
+export { loadWatermarks, openWatermarks } from './log/watermarks.js'
 export { loadGaps } from './segment/gaps.js'
 export type { RecoveryMode } from './segment/recovery.js'
 export { type Damage, findSegmentId, type ScanOptions, type ScanResult, scanSegment } from './segment/scan.js'
@@ -67,6 +82,7 @@ export { shown } from './shown.js'
 export { BoundedFileSystem } from './storage/bounded-file-system.js'
 export { type DirectoryLock, lockDirectory } from './storage/directory-lock.js'
 export type { FileSystem, OpenFile } from './storage/file-system.js'
+export { isLockHeld } from './storage/lock-holder.js'
 export { NodeFileSystem } from './storage/node-file-system.js'
 export { fileBytes, publishFile, readWholeFile } from './storage/publish-file.js'
 export { type DumpItem, dumpGaps, dumpIndex, dumpSegment } from './verify/dump.js'

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import path from 'node:path'
 import {
   type CursorEntry,
@@ -11,23 +12,17 @@ import {
   WalrusError,
 } from '@walrus-log/core'
 import { SupervisedWriter } from '../actor/supervised-writer.js'
-import { CURSOR_TOPIC, CURSOR_TOPIC_REQUEST } from '../group/cursor-log.js'
-import type { GroupHost, GroupService } from '../group/group-service.js'
+import { CURSOR_TOPIC, CURSOR_TOPIC_REQUEST, requireNotReserved } from '../group/cursor-log.js'
+import { type GroupHost, GroupService } from '../group/group-service.js'
 import type { CursorEvent, JoinRequest, Membership, Release } from '../group/messages.js'
-import { ring } from '../lane/doorbell.js'
 import { LatencySummary } from '../memory/latency-histogram.js'
 import {
-  CLIENT_DOORBELL_AT,
-  CLIENT_FREE,
-  CLIENT_STATE_AT,
-  CLIENTS_MAX,
   COUNTER_BATCHES,
   COUNTER_BYTES,
   COUNTER_RECORDS,
   COUNTER_SYNCS,
   COUNTER_SYNCS_OWN,
   COUNTER_WRITES,
-  clientAt,
   HEADER_STATE_AT,
   PARTITION_DELETED_AT,
   PARTITION_DURABLE_AT,
@@ -49,12 +44,11 @@ import type { PartitionAssignment } from '../writer/messages.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import { signalPartition } from '../writer/settlement.js'
 import {
-  type ControlCalls,
   closedError,
+  type LogClient,
   type OpenedProducer,
   type OpenProducerRequest,
   type PartitionPlace,
-  readFirstOffset,
   type TopicPlace,
   type TopicSlot,
   type TopicStats,
@@ -62,10 +56,14 @@ import {
   type TrimRequest,
   unknownTopic,
 } from './log-client.js'
+import type { LogHost } from './log-host.js'
 import { Maintenance } from './maintenance.js'
 import type { FilledOpenOptions } from './options.js'
 import { choosePartitions } from './reader.js'
 import type { WalrusStats, WriterStats } from './stats.js'
+import { topicStatsOf } from './topic-stats.js'
+import { wakeAll } from './wake-all.js'
+import { WatermarkPlaces } from './watermark-places.js'
 
 interface OpenTopic {
   place: Promise<TopicPlace>
@@ -75,7 +73,7 @@ interface OpenTopic {
  * What the opener of a log owns: the lock, the writers, the reader pool, the open topics. It answers the control calls of
  * all threads. Nothing here waits for a disk in the opener's own thread.
  */
-export class Host implements ControlCalls, GroupHost {
+export class Host implements LogHost, GroupHost {
   readonly directory: string
   readonly memory: SharedMemory
   readonly maintenance: Maintenance
@@ -84,6 +82,7 @@ export class Host implements ControlCalls, GroupHost {
   readonly #options: FilledOpenOptions
   readonly #lock: DirectoryLock
   readonly #pool: ReaderPool
+  readonly #watermarks: WatermarkPlaces
   readonly #writers: SupervisedWriter[] = []
   readonly #topics = new Map<string, OpenTopic>()
   readonly #slots: { topic: string; partition: number; writer: number }[] = []
@@ -98,12 +97,14 @@ export class Host implements ControlCalls, GroupHost {
     options: FilledOpenOptions,
     lock: DirectoryLock,
     pool: ReaderPool,
+    watermarks: WatermarkPlaces,
   ) {
     this.directory = directory
     this.memory = memory
     this.#options = options
     this.#lock = lock
     this.#pool = pool
+    this.#watermarks = watermarks
     this.maintenance = new Maintenance(memory, pool, options.onEvent ?? (() => {}))
   }
 
@@ -117,13 +118,26 @@ export class Host implements ControlCalls, GroupHost {
         throw NO_DIRECTORY.has(systemErrorCode(cause)) ? noDirectory(directory, cause) : cause
       })
       lock = lockDirectory(directory)
-      await pool.store({ call: 'prepare' })
-      return new Host(directory, memory, options, lock, pool)
+      const opened = { opening: randomInt(1, 2 ** 32), pid: process.pid, openedMs: Date.now() }
+      const { watermarks } = await pool.store({ call: 'prepare', opened })
+      return new Host(
+        directory,
+        memory,
+        options,
+        lock,
+        pool,
+        new WatermarkPlaces(directory, opened.opening, watermarks!),
+      )
     } catch (error) {
       lock?.release()
       await pool.close()
       throw error
     }
+  }
+
+  /** For the groups, which use the log as all others do. */
+  begin(client: LogClient): void {
+    this.groups = new GroupService(this, client, this.#options.onEvent ?? (() => {}))
   }
 
   async openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
@@ -220,42 +234,13 @@ export class Host implements ControlCalls, GroupHost {
   async topicStats(topic: TopicSlot): Promise<TopicStats> {
     const place = await this.#require(topic)
     this.maintenance.look(place.partitions)
-    const { partitions } = place
-    const stats: TopicStats = {
-      topic: place.config.name,
-      records: 0,
-      bytes: 0,
-      partitions: [],
-      groups: await this.groups.stats(place),
-    }
-    for (const place of partitions) {
-      const first = readFirstOffset(this.memory, place.slot)
-      const { baseOffset, position, offset } = this.#durable(place.slot)
-      const { size } = await this.#pool.store({
-        call: 'size',
-        partitionDirectory: place.directory,
-        openBaseOffset: baseOffset,
-        openBytes: position,
-      })
-      const records = offset - first
-      stats.partitions.push({
-        partition: place.partition,
-        first,
-        next: offset,
-        records,
-        bytes: size?.bytes ?? 0,
-        segments: size?.segments ?? 0,
-      })
-      stats.records += records
-      stats.bytes += size?.bytes ?? 0
-    }
-    return stats
+    return topicStatsOf(this.memory, this.#pool, place, await this.groups.stats(place))
   }
 
   async deleteTopic(name: string): Promise<void> {
     requireNotReserved(name)
     return this.change(async () => {
-      await this.#pool.store({ call: 'get', name })
+      const { config } = await this.#pool.store({ call: 'get', name })
       const open = this.#topics.get(name)
       this.#topics.delete(name)
       if (open !== undefined) {
@@ -270,6 +255,7 @@ export class Host implements ControlCalls, GroupHost {
         }
       }
       await this.#pool.store({ call: 'delete', name })
+      this.#watermarks.free(config as TopicConfig)
     })
   }
 
@@ -303,6 +289,14 @@ export class Host implements ControlCalls, GroupHost {
       })
       return { id, epoch, lastSequences: await Promise.all(opening) }
     })
+  }
+
+  // What this process acknowledges, its readers see at once.
+  async refresh(): Promise<void> {}
+  async recheck(): Promise<void> {}
+
+  poll(): void {
+    this.maintenance.poll()
   }
 
   fill(request: FillRequest): Promise<FillReply> {
@@ -353,29 +347,19 @@ export class Host implements ControlCalls, GroupHost {
   async #close(): Promise<void> {
     const { words } = this.memory
     Atomics.store(words, HEADER_STATE_AT, STATE_CLOSING)
-    this.#wakeAll()
+    wakeAll(this.memory, this.#slots.length)
     await this.#changes.catch(() => {})
     await this.maintenance.close()
     try {
       const ends = await Promise.allSettled(this.#writers.map((writer) => writer.stop()))
       for (const writer of this.#writers) writer.refuseAll(encodeRefusal('closed'))
       Atomics.store(words, HEADER_STATE_AT, STATE_CLOSED)
-      this.#wakeAll()
+      wakeAll(this.memory, this.#slots.length)
       for (const end of ends) if (end.status === 'rejected') throw end.reason
     } finally {
       await this.#pool.close()
       this.#lock.release()
     }
-  }
-
-  /** Rings every thread's doorbell and every watermark, so that whoever waits sees that the state has changed. */
-  #wakeAll(): void {
-    const { words } = this.memory
-    for (let client = 0; client < CLIENTS_MAX; client++) {
-      if (Atomics.load(words, clientAt(client) + CLIENT_STATE_AT) !== CLIENT_FREE)
-        ring(words, clientAt(client) + CLIENT_DOORBELL_AT)
-    }
-    for (let slot = 0; slot < this.#slots.length; slot++) signalPartition(this.memory, slot)
   }
 
   async #openPartitions(config: TopicConfig, registry: ProducerRegistry | undefined): Promise<TopicPlace> {
@@ -403,6 +387,7 @@ export class Host implements ControlCalls, GroupHost {
     this.#slots[slot].writer = writer.writer
     const { segmentBytes, segmentEntries, durability } = config
     const directory = path.join(this.directory, config.name, String(partition))
+    const watermark = this.#watermarks.take(config.name, config.createdMs, partition)
     try {
       await writer.open({
         slot,
@@ -413,6 +398,7 @@ export class Host implements ControlCalls, GroupHost {
         segmentEntries,
         durability,
         recovery: this.#options.recovery,
+        watermark,
         producers: namedProducers(registry, partition),
       })
     } catch (error) {
@@ -516,15 +502,6 @@ function noDirectory(directory: string, cause: Error): WalrusError {
     'INVALID_ARGUMENT',
     `${directory} cannot be made, or used, as a directory (${systemErrorCode(cause)}); name another one, or give this process the right to it`,
     { field: 'directory', cause },
-  )
-}
-
-function requireNotReserved(name: string): void {
-  if (name !== CURSOR_TOPIC) return
-  throw new WalrusError(
-    'INVALID_ARGUMENT',
-    `the topic ${CURSOR_TOPIC} holds the cursors of consumer groups and is nobody else's; take another name`,
-    { field: 'topic' },
   )
 }
 

@@ -35,6 +35,8 @@ const openOptions = z.strictObject({
   durability: durability.default('disk'),
   /** A log of its own below the same directory. */
   namespace: z.string().default(() => process.env['WALRUS_INSTANCE_KEY'] || 'default'),
+  /** Read and follow beside the process that writes, or without one: no lock is taken, nothing is changed. */
+  readOnly: z.boolean().default(false),
   /** What to do about damage: cut a torn tail only, cut at the first damage, or keep all that is whole and show gaps. */
   recovery: z.enum(['strict', 'tail', 'skip']).default('strict'),
   /** Segment-writer threads; above it several partitions share one. */

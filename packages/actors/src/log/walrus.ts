@@ -1,7 +1,6 @@
 import { types } from 'node:util'
 import { checkName, type FileSystem, shown, type TopicConfig, WalrusError } from '@walrus-log/core'
 import { GroupClient } from '../group/group-client.js'
-import { GroupService } from '../group/group-service.js'
 import type { HostPlace } from '../group/messages.js'
 import { ring } from '../lane/doorbell.js'
 import {
@@ -22,10 +21,12 @@ import {
 import { type SharedBuffers, SharedMemory } from '../memory/shared-memory.js'
 import { answerClient, CONTROL_RING_BYTES, type ControlConnection, callHost } from '../message/control-channel.js'
 import type { LaneEndpoint } from '../message/lane-endpoint.js'
+import { ReadOnlyHost } from '../read-only/read-only-host.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
 import { loadFileSystem } from '../writer/file-system.js'
 import { Host } from './host.js'
 import { type ControlCalls, claimClient, closedError, LogClient, openClient } from './log-client.js'
+import type { LogHost } from './log-host.js'
 import { checkOpenOptions, checkTopicOptions, type OpenOptions, type TopicOptions } from './options.js'
 import type { WalrusStats } from './stats.js'
 import { Topic } from './topic.js'
@@ -52,7 +53,7 @@ export interface WalrusHandle {
 export class Walrus {
   readonly directory: string
   readonly #client: LogClient
-  readonly #host: Host | undefined
+  readonly #host: LogHost | undefined
   readonly #fs: FileSystem
   readonly #fileSystem: string | undefined
   readonly #connection: Connection | undefined
@@ -62,7 +63,7 @@ export class Walrus {
   private constructor(parts: {
     directory: string
     client: LogClient
-    host: Host | undefined
+    host: LogHost | undefined
     fs: FileSystem
     fileSystem: string | undefined
     groups: GroupClient
@@ -82,6 +83,7 @@ export class Walrus {
   /**
    * Opens the log in `directory`, which is made where there is none, and holds it until `close`. Without a directory or a
    * namespace, the environment's `WALRUS_DATA_DIR` and `WALRUS_INSTANCE_KEY` say which, else `./data` and `default`.
+   * With `readOnly` it is neither made nor held: it is read and followed, also beside a process that writes.
    * Throws `LOCKED` (`error.pid`), `INVALID_ARGUMENT` (`error.field`).
    */
   static async open(directory?: string, options: OpenOptions = {}): Promise<Walrus> {
@@ -90,11 +92,11 @@ export class Walrus {
     checkDirectory(root)
     checkName('namespace', filled.namespace)
     const memory = SharedMemory.allocate(filled.laneBytesMax)
-    const host = await Host.open(root, memory, filled)
+    const host = await (filled.readOnly ? ReadOnlyHost : Host).open(root, memory, filled)
     const client = new LogClient(memory, claimClient(memory), host)
     openClient(memory, client.client)
     const { fileSystem } = filled
-    host.groups = new GroupService(host, client, filled.onEvent ?? (() => {}))
+    host.begin(client)
     const groups = new GroupClient(client, host.groups.place)
     answerAttachedThreads(client, host)
     const fs = await loadFileSystem(fileSystem)
@@ -131,6 +133,8 @@ export class Walrus {
       deleteTopic: (name) => control!.calls.deleteTopic(name),
       trim: (request) => control!.calls.trim(request),
       openProducer: (request) => control!.calls.openProducer(request),
+      refresh: () => control!.calls.refresh(),
+      recheck: (topic) => control!.calls.recheck(topic),
       cursorLog: () => control!.calls.cursorLog(),
       compactCursors: () => control!.calls.compactCursors(),
       joinGroup: (request) => control!.calls.joinGroup(request),
@@ -332,13 +336,13 @@ function checkDirectory(directory: unknown): asserts directory is string {
 }
 
 /** The host's part: whenever its doorbell rings, new clients are taken notice of and everybody's calls are answered. */
-function answerAttachedThreads(client: LogClient, host: Host): void {
+function answerAttachedThreads(client: LogClient, host: LogHost): void {
   const { memory } = client
   const endpoints = new Map<number, { life: number; endpoint: LaneEndpoint }>()
   let attachSeen = 0
   client.doorbell.listen({
     poll() {
-      host.maintenance.poll()
+      host.poll()
       const attached = Atomics.load(memory.words, HEADER_ATTACH_SIGNAL_AT)
       if (attached !== attachSeen) {
         attachSeen = attached

@@ -8,6 +8,7 @@ import {
   fileBytes,
   loadIndex,
   loadRegistry,
+  openWatermarks,
   type ProducerRegistry,
   type ReadGap,
   type ReadPosition,
@@ -23,6 +24,7 @@ import {
   TopicStore,
   trimCursorLog,
   type WasmMemory,
+  type WatermarksHeader,
   withCode,
 } from '@walrus-log/core'
 import { encodeError } from '../message/error-codec.js'
@@ -30,6 +32,7 @@ import { loadFileSystem } from '../writer/file-system.js'
 import type { EncodedError } from '../writer/messages.js'
 import { type KeepReply, type KeepRequest, keep } from './keep-tasks.js'
 import { fillAhead } from './read-ahead.js'
+import { firstOffsets, type TopicView, viewTopic } from './view-tasks.js'
 import type { WindowRingMemory } from './window-ring.js'
 
 // What the threads of the reader pool do. Each task opens what it needs and leaves nothing open but a few read-only
@@ -60,11 +63,13 @@ export type FillReply =
 
 export type StoreRequest = { fileSystem: string | undefined; directory: string } & (
   | { call: 'directory' }
-  | { call: 'prepare' }
+  | { call: 'prepare'; opened: WatermarksHeader }
   | { call: 'open'; name: string; request: TopicRequest; defaults: { durability: Durability } }
   | { call: 'get'; name: string }
   | { call: 'producer'; name: string; producer: string; offsets: (number | null)[] }
   | { call: 'list' }
+  | { call: 'view'; name: string; skip: boolean }
+  | { call: 'first-offsets'; directories: string[] }
   | { call: 'delete'; name: string }
   | { call: 'keep'; keep: KeepRequest }
   | { call: 'read-cursors'; partitionDirectory: string; from: number | undefined; end: number }
@@ -82,6 +87,9 @@ export type StoreReply =
       registry?: ProducerRegistry
       producer?: { id: number; epoch: number }
       cursors?: CursorEntry[]
+      watermarks?: Map<string, number>
+      view?: TopicView
+      offsetsFirst?: number[]
     }
   | { ok: false; error: EncodedError }
 
@@ -170,7 +178,7 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         return { ok: true }
       case 'prepare':
         topics.finishDeletions()
-        return { ok: true }
+        return { ok: true, watermarks: openWatermarks(fs, request.directory, request.opened) }
       case 'open':
         return {
           ok: true,
@@ -185,6 +193,10 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
           ok: true,
           ...registerProducer(fs, path.join(request.directory, request.name), request.producer, request.offsets),
         }
+      case 'view':
+        return { ok: true, view: viewTopic(fs, request.directory, request.name, request.skip) }
+      case 'first-offsets':
+        return { ok: true, offsetsFirst: firstOffsets(fs, request.directories) }
       case 'list':
         return { ok: true, topics: topics.list() }
       case 'delete':

@@ -34,6 +34,7 @@ import {
   PARTITION_DURABLE_SELECT_AT,
   PARTITION_EPOCH_AT,
   PARTITION_FIRST_OFFSET_AT,
+  PARTITION_PUBLISH_WANTED_AT,
   PARTITION_ROLL_WANTED_AT,
   PARTITION_SEALED_AT,
   PARTITION_SYNC_BUSY_AT,
@@ -51,6 +52,7 @@ import { durabilityLevel, LEVEL_DISK } from './durability.js'
 import type { PartitionAssignment, RecoveryNotice } from './messages.js'
 import { decodeRefusal, encodeRefusal, type RefusalKind } from './outcome.js'
 import { acknowledge, type LaneTable, snapshotLanes } from './settlement.js'
+import type { WatermarkPublisher } from './watermark-publisher.js'
 import type { WriterLane } from './writer-lane.js'
 
 export interface PartitionWriterContext {
@@ -66,6 +68,7 @@ export interface PartitionWriterContext {
   /** Tells the host. */
   onRecovered: (notice: RecoveryNotice) => void
   count: (counter: number, by: number) => void
+  watermarks: WatermarkPublisher
 }
 
 /** Base offsets of batches that a dead writer may not have taken out of their lanes, by producer and first sequence. */
@@ -296,6 +299,16 @@ export class PartitionWriter {
     return true
   }
 
+  /** Whether other processes are to be told of another first offset; asked once for each time that it moved. */
+  get isPublishWanted(): boolean {
+    return Atomics.exchange(this.#context.memory.words, this.#at + PARTITION_PUBLISH_WANTED_AT, 0) === 1
+  }
+
+  /** Tells them. The sync state is held. */
+  publish(): void {
+    this.#context.watermarks.publish(this.slot, this.#durable)
+  }
+
   /** Whether the host wants the open segment ended; asked once for each time that it does. */
   get isRollWanted(): boolean {
     return Atomics.exchange(this.#context.memory.words, this.#at + PARTITION_ROLL_WANTED_AT, 0) === 1
@@ -412,9 +425,11 @@ export class PartitionWriter {
   }
 
   #acknowledgeAll(): void {
-    const { memory, writer, lanes } = this.#context
+    const { memory, writer, lanes, watermarks } = this.#context
     const snapshot = snapshotLanes(memory, lanes.of(this.slot))
-    acknowledge(memory, writer, this.slot, snapshot, this.#log === undefined ? this.#durable : this.#written)
+    const point = this.#log === undefined ? this.#durable : this.#written
+    watermarks.publish(this.slot, point)
+    acknowledge(memory, writer, this.slot, snapshot, point)
     this.noteAcknowledged()
   }
 

@@ -40,6 +40,7 @@ import {
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
 import type { SyncMessage } from './messages.js'
 import { acknowledge, LaneTable, snapshotLanes, type WrittenSnapshot } from './settlement.js'
+import { WatermarkPublisher } from './watermark-publisher.js'
 
 /** A full segment of a topic that asks for no sync is sealed this long after it was rolled: by then the system has
  *  written most of it back by itself, and syncing it does not compete with the ingest. */
@@ -74,6 +75,7 @@ export class SyncLoop {
   readonly #port: MessagePort
   readonly #lanes: LaneTable
   readonly #partitions = new Map<number, WatchedPartition>()
+  readonly #watermarks: WatermarkPublisher
   #controlSeen = 0
   #isStopping = false
   /** Something was sealed that the host has not been told of. */
@@ -85,6 +87,7 @@ export class SyncLoop {
     this.#fs = fs
     this.#port = port
     this.#lanes = new LaneTable(memory, writer)
+    this.#watermarks = new WatermarkPublisher(memory)
   }
 
   /** Returns when the writer said `stop` and all full segments are sealed. */
@@ -105,6 +108,7 @@ export class SyncLoop {
       sleepUntilRung(words, at + WRITER_SYNC_DOORBELL_AT, hasWork, this.#untilDueMs())
     }
     for (const partition of this.#partitions.values()) this.#release(partition)
+    this.#watermarks.close()
   }
 
   #hasWork(): boolean {
@@ -139,6 +143,7 @@ export class SyncLoop {
         const before = this.#partitions.get(message.slot)
         if (before !== undefined) this.#release(before)
         this.#partitions.set(message.slot, watched(message.slot, message.directory, message.durability))
+        this.#watermarks.add(message.slot, message.watermark)
         return
       }
       case 'rolled': {
@@ -149,6 +154,7 @@ export class SyncLoop {
       case 'release': {
         const partition = this.#partitions.get(message.slot)
         this.#partitions.delete(message.slot)
+        this.#watermarks.remove(message.slot)
         if (partition !== undefined) this.#release(partition)
         return
       }
@@ -197,6 +203,7 @@ export class SyncLoop {
         this.#fail(partition, error)
         return
       }
+      this.#watermarks.publish(partition.slot, point)
       acknowledge(this.#memory, this.#writer, partition.slot, snapshot, point)
       Atomics.store(words, stateAt, SYNC_IDLE)
       notifyAll(words, stateAt)

@@ -25,6 +25,7 @@ import { encodeRefusal } from './outcome.js'
 import { PartitionWriter, type PartitionWriterContext } from './partition-writer.js'
 import { ReadyBits } from './ready-bits.js'
 import { LaneTable, openLanes } from './settlement.js'
+import { WatermarkPublisher } from './watermark-publisher.js'
 import { finishMove, WriterLane } from './writer-lane.js'
 
 /** More unsynced bytes than this, and the sync goes to the sync thread, so that writing goes on meanwhile. Below, the
@@ -73,6 +74,7 @@ export class WriterLoop {
       onRolled: (slot, segment) => this.#tellSync({ type: 'rolled', slot, segment }),
       onPoisoned: (assignment) => this.#watch(assignment),
       onRecovered: (notice) => options.control.postMessage(notice),
+      watermarks: new WatermarkPublisher(memory),
       count: (counter, by) => {
         memory.doubles[countersAt + counter] += by
       },
@@ -104,6 +106,7 @@ export class WriterLoop {
       sleepUntilRung(words, this.#at + WRITER_DOORBELL_AT, hasWork)
     }
     for (const partition of this.#partitions.values()) this.#finish(partition)
+    this.#context.watermarks.close()
     this.#tellSync({ type: 'stop' })
     this.#reply({ id: this.#stopId!, ok: true, value: 0 })
   }
@@ -179,6 +182,7 @@ export class WriterLoop {
     for (const partition of this.#partitions.values()) {
       this.#poisonIfSyncFailed(partition)
       if (partition.isRollWanted) this.#roll(partition)
+      if (partition.isPublishWanted) this.#publish(partition)
     }
     const { control } = this.#options
     for (let received = receiveMessageOnPort(control); received; received = receiveMessageOnPort(control)) {
@@ -197,6 +201,12 @@ export class WriterLoop {
     this.#hold(partition)
     if (partition.roll()) this.#giveToSyncThread(partition)
     else partition.letGo()
+  }
+
+  #publish(partition: PartitionWriter): void {
+    this.#hold(partition)
+    partition.publish()
+    partition.letGo()
   }
 
   /** Holds the partition's sync state, with the failure dealt with that the sync thread may have left there. */
@@ -223,14 +233,15 @@ export class WriterLoop {
 
   #open(assignment: PartitionAssignment, resume: boolean): number {
     const partition = new PartitionWriter(this.#context, assignment)
+    this.#context.watermarks.add(assignment.slot, assignment.watermark)
     partition.open(resume)
     this.#partitions.set(assignment.slot, partition)
     this.#watch(assignment)
     return 0
   }
 
-  #watch({ slot, directory, durability }: PartitionAssignment): void {
-    this.#tellSync({ type: 'watch', slot, directory, durability })
+  #watch({ slot, directory, durability, watermark }: PartitionAssignment): void {
+    this.#tellSync({ type: 'watch', slot, directory, durability, watermark })
   }
 
   #close(slot: number): number {
@@ -239,6 +250,7 @@ export class WriterLoop {
     this.#pass()
     this.#finish(partition)
     this.#partitions.delete(slot)
+    this.#context.watermarks.remove(slot)
     this.#tellSync({ type: 'release', slot })
     return 0
   }
