@@ -64,6 +64,7 @@ export { findReadable, type ReadableOptions, type ReadablePlace } from './log/re
 export type { Retention, RetentionPlan } from './log/retention.js'
 export { loadState, STATE_FILE, writeState } from './log/state-file.js'
 export { type Codec, type Durability, type TopicConfig, type TopicRequest, TopicStore } from './log/topic-store.js'
+export { type PartitionView, type TopicView, viewTopic } from './log/view-topic.js'
 export { loadWatermarks, openWatermarks } from './log/watermarks.js'
 export { loadGaps } from './segment/gaps.js'
 export type { RecoveryMode } from './segment/recovery.js'

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import {
   type CursorEntry,
   isWalrusError,
+  type PartitionView,
   type TopicConfig,
   type TopicRequest,
   WalrusError,
@@ -40,7 +41,6 @@ import {
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
-import type { PartitionView } from '../reader-pool/view-tasks.js'
 import { signalPartition } from '../writer/settlement.js'
 import { ReadOnlyGroups } from './read-only-groups.js'
 import { WatermarkFollower } from './watermark-follower.js'
@@ -72,15 +72,15 @@ export class ReadOnlyHost implements LogHost {
     memory.words[HEADER_READ_ONLY_AT] = 1
   }
 
-  /** Throws `INVALID_ARGUMENT` where there is no such directory: none is made. */
+  /** Throws `INVALID_ARGUMENT` where there is no such directory: none is made. Without the namespace's it is an empty log. */
   static async open(root: string, memory: SharedMemory, options: FilledOpenOptions): Promise<ReadOnlyHost> {
     const directory = path.join(path.resolve(root), options.namespace)
     try {
-      await files.readdir(directory)
+      await files.readdir(path.resolve(root))
     } catch (cause) {
       throw new WalrusError(
         'INVALID_ARGUMENT',
-        `there is no log in ${directory} that could be read; open it once without readOnly`,
+        `there is no log in ${path.resolve(root)} that could be read; open it once without readOnly`,
         { field: 'directory', cause },
       )
     }
@@ -115,12 +115,12 @@ export class ReadOnlyHost implements LogHost {
     const { config: viewed, partitions } = view!
     const place: TopicPlace = {
       config: viewed,
-      partitions: partitions.map((view, partition) => ({
-        partition,
-        slot: this.#takeSlot(viewed, partition, view),
+      partitions: partitions.map((view) => ({
+        partition: view.partition,
+        slot: this.#takeSlot(viewed, view),
         // There is none in this process.
         writer: 0,
-        directory: path.join(this.directory, name, String(partition)),
+        directory: view.directory,
         skip: this.#options.recovery === 'skip',
       })),
     }
@@ -128,7 +128,7 @@ export class ReadOnlyHost implements LogHost {
     return place
   }
 
-  #takeSlot({ name, createdMs }: TopicConfig, partition: number, { readable, watermark }: PartitionView): number {
+  #takeSlot({ name, createdMs }: TopicConfig, { partition, readable, watermark }: PartitionView): number {
     if (this.#slots === PARTITIONS_OPEN_MAX) {
       throw new WalrusError(
         'MAILBOX_FULL',

@@ -42,8 +42,9 @@ export interface FollowerOptions {
 export class WatermarkFollower {
   readonly #file: string
   readonly #followed = new Map<number, Followed>()
-  readonly #watcher: { close(): void } | undefined
-  readonly #timer: NodeJS.Timeout
+  readonly #watch: () => { close(): void }
+  #watcher: { close(): void } | undefined
+  #timer: NodeJS.Timeout | undefined
   #handle: fs.promises.FileHandle | undefined
   #region = Region.allocate(WATERMARK_BYTES)
   #looking: Promise<void> | undefined
@@ -54,16 +55,12 @@ export class WatermarkFollower {
 
   constructor({ directory, onChanged, watch = watchDirectory }: FollowerOptions) {
     this.#file = path.join(directory, WATERMARKS_FILE)
-    try {
-      this.#watcher = watch(directory, (name) => {
+    this.#watch = () =>
+      watch(directory, (name) => {
         if (name === null || name === WATERMARKS_FILE) this.#stir()
         else onChanged(name)
       })
-    } catch {
-      // What is not told is looked for.
-    }
-    this.#timer = setInterval(() => void this.#lookAnew(), this.#watcher === undefined ? LOOK_MS_UNWATCHED : LOOK_MS)
-    this.#timer.unref()
+    this.#lookLater()
   }
 
   /** Tells `onMoved` of each word of the partition's writer that differs from the last one, which was `seen`. */
@@ -86,11 +83,21 @@ export class WatermarkFollower {
 
   async close(): Promise<void> {
     this.#isClosed = true
-    clearInterval(this.#timer)
+    clearTimeout(this.#timer)
     this.#watcher?.close()
     await this.#looking
     await this.#handle?.close()
     this.#handle = undefined
+  }
+
+  #lookLater(): void {
+    try {
+      this.#watcher ??= this.#watch()
+    } catch {
+      // What is not told is looked for. The directory may only come later.
+    }
+    this.#timer = setTimeout(() => void this.#lookAnew(), this.#watcher === undefined ? LOOK_MS_UNWATCHED : LOOK_MS)
+    this.#timer.unref()
   }
 
   #stir(): void {
@@ -108,7 +115,12 @@ export class WatermarkFollower {
   }
 
   async #lookAnew(): Promise<void> {
-    if (this.#looking !== undefined || this.#followed.size === 0) return
+    if (this.#followed.size > 0) await this.#lookByName()
+    if (!this.#isClosed) this.#lookLater()
+  }
+
+  async #lookByName(): Promise<void> {
+    await this.#looking
     this.#isSearchDue = true
     const handle = this.#handle
     try {

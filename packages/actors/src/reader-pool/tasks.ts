@@ -8,6 +8,7 @@ import {
   fileBytes,
   loadIndex,
   loadRegistry,
+  loadState,
   openWatermarks,
   type ProducerRegistry,
   type ReadGap,
@@ -22,7 +23,9 @@ import {
   type TopicConfig,
   type TopicRequest,
   TopicStore,
+  type TopicView,
   trimCursorLog,
+  viewTopic,
   type WasmMemory,
   type WatermarksHeader,
   withCode,
@@ -32,7 +35,6 @@ import { loadFileSystem } from '../writer/file-system.js'
 import type { EncodedError } from '../writer/messages.js'
 import { type KeepReply, type KeepRequest, keep } from './keep-tasks.js'
 import { fillAhead } from './read-ahead.js'
-import { firstOffsets, type TopicView, viewTopic } from './view-tasks.js'
 import type { WindowRingMemory } from './window-ring.js'
 
 // What the threads of the reader pool do. Each task opens what it needs and leaves nothing open but a few read-only
@@ -196,7 +198,7 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
       case 'view':
         return { ok: true, view: viewTopic(fs, request.directory, request.name, request.skip) }
       case 'first-offsets':
-        return { ok: true, offsetsFirst: firstOffsets(fs, request.directories) }
+        return { ok: true, offsetsFirst: request.directories.map((directory) => loadState(fs, directory).offsetFirst) }
       case 'list':
         return { ok: true, topics: topics.list() }
       case 'delete':

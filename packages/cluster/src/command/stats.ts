@@ -20,12 +20,16 @@ async function showStats(
   options: CommonOptions,
   { stdout }: CommandContext,
 ): Promise<number> {
-  const topics = await withLog(options, async (walrus) => {
-    const names = name === undefined ? (await walrus.topics()).map((topic) => topic.name) : [name]
-    const stats = []
-    for (const each of names) stats.push(await (await existingTopic(walrus, each)).stats())
-    return stats
-  })
+  const topics = await withLog(
+    options,
+    async (walrus) => {
+      const names = name === undefined ? (await walrus.topics()).map((topic) => topic.name) : [name]
+      const stats = []
+      for (const each of names) stats.push(await (await existingTopic(walrus, each)).stats())
+      return stats
+    },
+    { readOnly: true },
+  )
   if (options.json) {
     stdout.line(JSON.stringify({ dir: options.dir, topics }))
     return EXIT_OK

@@ -1,13 +1,15 @@
 import path from 'node:path'
-import { isWalrusError, systemErrorCode } from '../errors.js'
+import { systemErrorCode } from '../errors.js'
 import { batchAcknowledgedOffset, batchBaseOffset, batchEpoch, batchLength, batchRecordCount } from '../format/batch.js'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import type { Watermark } from '../format/watermarks-file.js'
 import { identifySegment, unlessDamaged } from '../segment/gaps.js'
+import { classifyDamage, decideRecovery, type Witness } from '../segment/recovery.js'
 import { scanSegment } from '../segment/scan.js'
 import { loadIndex, readSegmentHeader } from '../segment/seal.js'
 import { segmentBases, segmentFileName } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
+import { corrupt, witnessBehind } from './recovered-segment.js'
 import { loadState } from './state-file.js'
 
 /** How much of a partition somebody may read who does not hold its lock. */
@@ -23,6 +25,7 @@ export interface ReadablePlace {
 export interface ReadableOptions {
   fs: FileSystem
   directory: string
+  partition: number
   /** What the partition's writer said last; undefined where it has said nothing. */
   watermark: Watermark | undefined
   /** Whether the writer that said so is alive: then its word holds. */
@@ -35,7 +38,8 @@ export interface ReadableOptions {
 const LOOKS_MAX = 16
 
 /**
- * Finds out how far a partition is acknowledged without changing anything, beside its writer or without one.
+ * Finds out how far a partition is acknowledged without changing anything, beside its writer or without one. Throws
+ * `SEGMENT_CORRUPT` where a strict opening would.
  *
  * What a living writer says, holds. Of one that is gone, the watermark may say too much (a loss of power took what was not
  * synced) or may itself be an old one that the disk has kept. Then the records are whole up to the first damage behind the
@@ -93,8 +97,11 @@ class Tail {
     for (let place = this.#beginning(); place < bases.length; place++) {
       const base = bases[place]
       // A segment of which the one before does not tell, or that is not where it ends, is no part of the run.
-      if (place > 0 && base !== this.#whole.offset && !this.#options.skip) break
-      if (!this.#read(base)) break
+      if (place > 0 && base !== this.#whole.offset && !this.#options.skip) {
+        this.#requireTorn(place - 1)
+        break
+      }
+      if (!this.#read(base, place)) break
     }
     const { watermark } = this.#options
     if (watermark === undefined) return this.#whole
@@ -122,13 +129,16 @@ class Tail {
   }
 
   /** Reads a segment that is not sealed. Returns whether the run goes on behind it. */
-  #read(base: number): boolean {
+  #read(base: number, place: number): boolean {
     const { fs, directory, skip } = this.#options
     const name = path.join(directory, segmentFileName(base))
     const file = fs.open(name, 'read')
     try {
       const identity = identifySegment(fs, directory, base, file, { name, skip })
-      if (identity === undefined) return false
+      if (identity === undefined) {
+        this.#requireTorn(place)
+        return false
+      }
       this.#acknowledged = Math.max(this.#acknowledged, readSegmentHeader(file, name)?.acknowledgedOffset ?? 0)
       this.#pass(base, SEGMENT_HEADER_BYTES, base)
       const scan = scanSegment({
@@ -147,14 +157,31 @@ class Tail {
         },
         onGap: ({ positionTo, offsetTo }) => this.#pass(base, positionTo, offsetTo),
       })
-      return scan.damage === undefined
-    } catch (error) {
-      // Another segment's file, or a header of another version: the run ends before it.
-      if (isWalrusError(error) && error.code === 'SEGMENT_CORRUPT') return false
-      throw error
+      if (scan.damage === undefined) return true
+      this.#requireTorn(place, scan.later)
+      return false
     } finally {
       file.close()
     }
+  }
+
+  /**
+   * What is missing behind the run was never acknowledged, and a recovery would cut it; else this throws, as that would:
+   * nobody may take damage for an end.
+   */
+  #requireTorn(place: number, ...later: Witness[]): void {
+    const { fs, directory, partition, skip } = this.#options
+    if (skip) return
+    const witness = witnessBehind({ options: { fs, directory, partition }, result: { bases: [...this.#bases] }, place })
+    const { offset, baseOffset, position } = this.#whole
+    if (decideRecovery('strict', classifyDamage(offset, witness, ...later)) === 'cut') return
+    const name = path.join(directory, segmentFileName(baseOffset))
+    throw corrupt(
+      name,
+      position,
+      offset,
+      `is damaged at byte ${position} (offset ${offset}), which had been acknowledged`,
+    )
   }
 
   /** The run goes up to here. */

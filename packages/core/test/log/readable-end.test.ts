@@ -17,7 +17,7 @@ function watermarkOf(log: PartitionLog, offset = log.offsetNext): Watermark {
 }
 
 const readable = (directory: string, watermark?: Watermark, options: Partial<ReadableOptions> = {}) =>
-  findReadable({ fs: new NodeFileSystem(), directory, watermark, isLive: false, skip: false, ...options })
+  findReadable({ fs: new NodeFileSystem(), directory, partition: 0, watermark, isLive: false, skip: false, ...options })
 
 describe('without a living writer', () => {
   test('all that is below the watermark may be read, and nothing that is behind it', () => {

@@ -2,23 +2,20 @@ import path from 'node:path'
 import {
   decodeWatermark,
   decodeWatermarksHeader,
-  type FileSystem,
-  findReadable,
-  isLockHeld,
-  loadState,
-  loadWatermarks,
-  type ReadablePlace,
-  type TopicConfig,
-  TopicStore,
   type Watermark,
   watermarkKey,
   watermarkPlaces,
-} from '@walrus-log/core'
-
-// The reader pool's part in logs that are only read: what it finds out, it finds out without changing anything.
+} from '../format/watermarks-file.js'
+import type { FileSystem } from '../storage/file-system.js'
+import { isLockHeld } from '../storage/lock-holder.js'
+import { findReadable, type ReadablePlace } from './readable-end.js'
+import { type TopicConfig, TopicStore } from './topic-store.js'
+import { loadWatermarks } from './watermarks.js'
 
 /** How much of a partition may be read, and by which word of its writer. */
 export interface PartitionView {
+  partition: number
+  directory: string
   readable: ReadablePlace
   watermark: Watermark | undefined
 }
@@ -28,8 +25,11 @@ export interface TopicView {
   partitions: PartitionView[]
 }
 
-/** `directory` is the namespace's. Throws `UNKNOWN_TOPIC`. */
-export function viewTopic(fs: FileSystem, directory: string, name: string, skip: boolean): TopicView {
+/**
+ * How much of a topic may be read by somebody who does not hold the lock, beside its writer or without one. Changes
+ * nothing. `directory` is the namespace's. Throws `UNKNOWN_TOPIC`, `SEGMENT_CORRUPT`.
+ */
+export function viewTopic(fs: FileSystem, directory: string, name: string, skip = false): TopicView {
   const config = new TopicStore(fs, directory).get(name)
   // In this order: a writer that comes later has said nothing yet of what it is going to change.
   const isHeld = isLockHeld(directory)
@@ -40,19 +40,10 @@ export function viewTopic(fs: FileSystem, directory: string, name: string, skip:
   for (let partition = 0; partition < config.partitions; partition++) {
     const at = places?.get(watermarkKey(name, config.createdMs, partition))
     const watermark = at === undefined ? undefined : decodeWatermark(region!, at)
-    const readable = findReadable({
-      fs,
-      directory: path.join(directory, name, String(partition)),
-      watermark,
-      isLive: isHeld && watermark !== undefined && watermark.opening === opening,
-      skip,
-    })
-    partitions.push({ readable, watermark })
+    const partitionDirectory = path.join(directory, name, String(partition))
+    const isLive = isHeld && watermark !== undefined && watermark.opening === opening
+    const readable = findReadable({ fs, directory: partitionDirectory, partition, watermark, isLive, skip })
+    partitions.push({ partition, directory: partitionDirectory, readable, watermark })
   }
   return { config, partitions }
-}
-
-/** First offsets by the partitions' state files, which move before anything is removed. */
-export function firstOffsets(fs: FileSystem, directories: readonly string[]): number[] {
-  return directories.map((directory) => loadState(fs, directory).offsetFirst)
 }
