@@ -1,4 +1,6 @@
 export {
+  type BackupProgress,
+  type BackupReport,
   type Cleanup,
   type Codec,
   type Durability,
@@ -12,6 +14,7 @@ export {
 } from '@walrus-log/core'
 export type { WriterEvent } from './actor/supervised-writer.js'
 export type { ConsumeFrom, CursorEvent, GroupPartitionStats, GroupStats } from './group/messages.js'
+export type { BackupOptions } from './log/backup.js'
 export type { Batch, LogRecord } from './log/batch.js'
 export type { Consumer } from './log/consumer.js'
 export type { Gap } from './log/gap.js'

@@ -1,3 +1,4 @@
+export { type BackupOptions, type BackupProgress, type BackupReport, backupLog } from './backup/backup-log.js'
 export {
   type CursorEntry,
   type CursorKey,

@@ -193,7 +193,8 @@ export function checkSeek(
   )
 }
 
-function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
+/** What the schema makes of the options. Throws `INVALID_ARGUMENT` with the name of the one that is wrong. */
+export function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
   let refusal: { field: string; message: string }
   try {
     const result = schema.safeParse(options)

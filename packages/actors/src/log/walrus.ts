@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import { checkName, type FileSystem, shown, type TopicConfig, WalrusError } from '@walrus-log/core'
+import { type BackupReport, checkName, type FileSystem, shown, type TopicConfig, WalrusError } from '@walrus-log/core'
 import { GroupClient } from '../group/group-client.js'
 import type { HostPlace } from '../group/messages.js'
 import { ring } from '../lane/doorbell.js'
@@ -24,6 +24,7 @@ import type { LaneEndpoint } from '../message/lane-endpoint.js'
 import { ReadOnlyHost } from '../read-only/read-only-host.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
 import { loadFileSystem } from '../writer/file-system.js'
+import { type BackupOptions, runBackup } from './backup.js'
 import { Host } from './host.js'
 import { type ControlCalls, claimClient, closedError, LogClient, openClient } from './log-client.js'
 import type { LogHost } from './log-host.js'
@@ -189,6 +190,16 @@ export class Walrus {
     this.#client.requireOpen()
     checkName('topic', name)
     await this.#client.control.deleteTopic(name)
+  }
+
+  /**
+   * Copies all that is acknowledged into a log in the directory `target`, which is made where there is none; what is there
+   * from a backup before is not copied again. Rejects with `LOCKED` where somebody has that log open, `INVALID_ARGUMENT`
+   * where it is no backup of this one's past, `SEGMENT_CORRUPT` where this one is damaged, and the signal's reason.
+   */
+  async backup(target: string, options: BackupOptions = {}): Promise<BackupReport> {
+    this.#client.requireOpen()
+    return runBackup(this.directory, target, this.#fileSystem, options)
   }
 
   /** Counters of all writers since the log was opened. For the opener's thread. */

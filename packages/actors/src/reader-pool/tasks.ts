@@ -37,6 +37,8 @@ import { type KeepReply, type KeepRequest, keep } from './keep-tasks.js'
 import { fillAhead } from './read-ahead.js'
 import type { WindowRingMemory } from './window-ring.js'
 
+export { backup } from './backup-task.js'
+
 // What the threads of the reader pool do. Each task opens what it needs and leaves nothing open but a few read-only
 // descriptors, so that any thread can do any task.
 
