@@ -33,6 +33,7 @@ export type {
 } from './log/options.js'
 export { partitionOfKey } from './log/partitioner.js'
 export type { Ack, Producer } from './log/producer.js'
+export type { PublishedStats, PublishedWriter } from './log/published-stats.js'
 export type { LatencyStats, WalrusStats, WriterStats } from './log/stats.js'
 export type { Topic } from './log/topic.js'
 export { Walrus, type WalrusHandle } from './log/walrus.js'

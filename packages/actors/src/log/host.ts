@@ -59,6 +59,7 @@ import {
 import type { LogHost } from './log-host.js'
 import { Maintenance } from './maintenance.js'
 import type { FilledOpenOptions } from './options.js'
+import { publishedWriters, StatsPublisher } from './published-stats.js'
 import { choosePartitions } from './reader.js'
 import type { WalrusStats, WriterStats } from './stats.js'
 import { topicStatsOf } from './topic-stats.js'
@@ -83,6 +84,7 @@ export class Host implements LogHost, GroupHost {
   readonly #lock: DirectoryLock
   readonly #pool: ReaderPool
   readonly #watermarks: WatermarkPlaces
+  #stats: StatsPublisher | undefined
   readonly #writers: SupervisedWriter[] = []
   readonly #topics = new Map<string, OpenTopic>()
   readonly #slots: { topic: string; partition: number; writer: number }[] = []
@@ -138,6 +140,7 @@ export class Host implements LogHost, GroupHost {
   /** For the groups, which use the log as all others do. */
   begin(client: LogClient): void {
     this.groups = new GroupService(this, client, this.#options.onEvent ?? (() => {}))
+    this.#stats = new StatsPublisher(this.directory, () => publishedWriters(this.memory, this.stats()))
   }
 
   async openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
@@ -350,6 +353,7 @@ export class Host implements LogHost, GroupHost {
     wakeAll(this.memory, this.#slots.length)
     await this.#changes.catch(() => {})
     await this.maintenance.close()
+    await this.#stats?.close()
     try {
       const ends = await Promise.allSettled(this.#writers.map((writer) => writer.stop()))
       for (const writer of this.#writers) writer.refuseAll(encodeRefusal('closed'))

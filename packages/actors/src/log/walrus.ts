@@ -29,6 +29,7 @@ import { Host } from './host.js'
 import { type ControlCalls, claimClient, closedError, LogClient, openClient } from './log-client.js'
 import type { LogHost } from './log-host.js'
 import { checkOpenOptions, checkTopicOptions, type OpenOptions, type TopicOptions } from './options.js'
+import { type PublishedStats, readPublishedStats } from './published-stats.js'
 import type { WalrusStats } from './stats.js'
 import { Topic } from './topic.js'
 
@@ -209,6 +210,15 @@ export class Walrus {
         field: 'thread',
       })
     return this.#host.stats()
+  }
+
+  /**
+   * What the process that writes has said of its threads within the last second or so, also in a log opened with `readOnly`;
+   * undefined where none writes.
+   */
+  async publishedStats(): Promise<PublishedStats | undefined> {
+    this.#client.requireOpen()
+    return readPublishedStats(this.directory)
   }
 
   /** For another thread of this process: `Walrus.attach(handle)`. Valid until the log is closed. */
