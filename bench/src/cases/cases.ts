@@ -6,7 +6,20 @@ import { heap } from './heap.js'
 import { disk727, os100, os727 } from './ingest.js'
 import { latency } from './latency.js'
 import { read } from './read.js'
+import { scan } from './scan.js'
 import { small } from './small.js'
 
 /** All cases, in the order in which they run. */
-export const CASES: readonly Case[] = [os727, os100, disk727, latency, consume, read, eventLoop, diskBytes, heap, small]
+export const CASES: readonly Case[] = [
+  os727,
+  os100,
+  disk727,
+  latency,
+  consume,
+  read,
+  scan,
+  eventLoop,
+  diskBytes,
+  heap,
+  small,
+]

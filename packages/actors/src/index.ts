@@ -34,6 +34,8 @@ export type {
 export { partitionOfKey } from './log/partitioner.js'
 export type { Ack, Producer } from './log/producer.js'
 export type { PublishedStats, PublishedWriter } from './log/published-stats.js'
+export type { ScanOptions } from './log/scan.js'
 export type { LatencyStats, WalrusStats, WriterStats } from './log/stats.js'
 export type { Topic } from './log/topic.js'
 export { Walrus, type WalrusHandle } from './log/walrus.js'
+export type { ScanInfo, ScanMap } from './reader-pool/scan-task.js'

@@ -25,7 +25,13 @@ export * from './format/batch.js'
 export { type BatchOrigin, type EncodedBatch, encodeBatch, encodeBatchInto } from './format/batch-encoder.js'
 export { checksum, checksumSmall } from './format/checksum.js'
 export { decodeGaps, encodeGaps, type SegmentGap, type SegmentGaps } from './format/gaps-file.js'
-export { decodeIndex, encodeIndex, type IndexEntries, type SegmentIndex } from './format/index-file.js'
+export {
+  decodeIndex,
+  encodeIndex,
+  INDEX_ENTRY_NUMBERS,
+  type IndexEntries,
+  type SegmentIndex,
+} from './format/index-file.js'
 export * from './format/layout.js'
 export { decodePartitionState, encodePartitionState, type PartitionState } from './format/partition-state.js'
 export { decodeProducers, encodeProducers, type ProducersFile } from './format/producers-file.js'

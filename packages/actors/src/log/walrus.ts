@@ -30,6 +30,7 @@ import { type ControlCalls, claimClient, closedError, LogClient, openClient } fr
 import type { LogHost } from './log-host.js'
 import { checkOpenOptions, checkTopicOptions, type OpenOptions, type TopicOptions } from './options.js'
 import { type PublishedStats, readPublishedStats } from './published-stats.js'
+import { type ScanOptions, scanTopic } from './scan.js'
 import type { WalrusStats } from './stats.js'
 import { Topic } from './topic.js'
 
@@ -203,6 +204,22 @@ export class Walrus {
     return runBackup(this.directory, target, this.#fileSystem, options)
   }
 
+  /**
+   * Reads all that is acknowledged of a topic on several threads, through the function that is the default export of the
+   * module at `module`: it is given some batches of one partition at a time (an iterable, which reads as it is walked over,
+   * so that memory stays the same however large the topic is), and what it returns is a part of the result. `reduce` makes
+   * one of two parts; in which order is left open. Undefined where no part came and there is no `initial`.
+   * Rejects with `SCAN_FAILED` where the function fails (`cause`: its own error), `UNKNOWN_TOPIC`, `SEGMENT_CORRUPT`,
+   * `OFFSET_OUT_OF_RANGE` where records are forgotten before they are read, and the signal's reason.
+   */
+  async scan<Part>(topic: string, module: URL | string, options: ScanOptions<Part>): Promise<Part | undefined> {
+    this.#client.requireOpen()
+    const { control } = this.#client
+    if (!(await control.topics()).some(({ name }) => name === topic)) throw noTopic(topic)
+    const place = await control.openTopic(topic, {})
+    return scanTopic(this.#client, place, { fileSystem: this.#fileSystem }, module, options)
+  }
+
   /** Counters of all writers since the log was opened. For the opener's thread. */
   stats(): WalrusStats {
     if (this.#host === undefined)
@@ -281,6 +298,13 @@ export class Walrus {
     if (this.#client.isClosed) return
     for (const producer of this.#client.producers) if (producer.hasUnsettled) void producer.flush().catch(() => {})
   }
+}
+
+function noTopic(name: string): WalrusError {
+  return new WalrusError(
+    'UNKNOWN_TOPIC',
+    `there is no topic ${JSON.stringify(name)}; create it, or look at the list of topics`,
+  )
 }
 
 /** An attached thread's control lanes to the host. */
