@@ -7,7 +7,7 @@ import {
   watermarkPlaces,
 } from '../format/watermarks-file.js'
 import type { FileSystem } from '../storage/file-system.js'
-import { isLockHeld } from '../storage/lock-holder.js'
+import { lockHolder } from '../storage/lock-holder.js'
 import { findReadable, type ReadablePlace } from './readable-end.js'
 import { type TopicConfig, TopicStore } from './topic-store.js'
 import { loadWatermarks } from './watermarks.js'
@@ -32,16 +32,18 @@ export interface TopicView {
 export function viewTopic(fs: FileSystem, directory: string, name: string, skip = false): TopicView {
   const config = new TopicStore(fs, directory).get(name)
   // In this order: a writer that comes later has said nothing yet of what it is going to change.
-  const isHeld = isLockHeld(directory)
+  const holder = lockHolder(directory)
   const region = loadWatermarks(fs, directory)
-  const opening = region && decodeWatermarksHeader(region)?.opening
+  const header = region && decodeWatermarksHeader(region)
+  // The lock may be held by somebody who does not write, such as `walrus verify`.
+  const isHeld = holder !== undefined && header?.pid === holder
   const places = region && watermarkPlaces(region)
   const partitions: PartitionView[] = []
   for (let partition = 0; partition < config.partitions; partition++) {
     const at = places?.get(watermarkKey(name, config.createdMs, partition))
     const watermark = at === undefined ? undefined : decodeWatermark(region!, at)
     const partitionDirectory = path.join(directory, name, String(partition))
-    const isLive = isHeld && watermark !== undefined && watermark.opening === opening
+    const isLive = isHeld && watermark !== undefined && watermark.opening === header?.opening
     const readable = findReadable({ fs, directory: partitionDirectory, partition, watermark, isLive, skip })
     partitions.push({ partition, directory: partitionDirectory, readable, watermark })
   }

@@ -19,4 +19,15 @@ export function isLockHeld(directory: string): boolean {
   }
 }
 
+/** Process id of whoever holds it, as the file says; undefined where nobody does, or that cannot be told. */
+export function lockHolder(directory: string): number | undefined {
+  if (!isLockHeld(directory)) return undefined
+  try {
+    const pid = Number.parseInt(fs.readFileSync(path.join(directory, LOCK_FILE), 'latin1'), 10)
+    return Number.isNaN(pid) ? undefined : pid
+  } catch {
+    return undefined
+  }
+}
+
 const hex = (number: number): string => number.toString(16).padStart(2, '0')
