@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
-import { type BackupProgress, type BackupReport, WalrusError } from '@walrus-log/core'
+import { type BackupProgress, type BackupReport, shown, WalrusError } from '@walrus-log/core'
 import { z } from 'zod'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
 import { check } from './options.js'
@@ -23,6 +23,11 @@ export async function runBackup(
   options: BackupOptions,
 ): Promise<BackupReport> {
   const { verify, signal, onProgress } = check(backupOptions, options)
+  if (typeof target !== 'string' || target === '' || target.includes('\0')) {
+    throw new WalrusError('INVALID_ARGUMENT', `the directory of a backup is a path, ${shown(target)} was given`, {
+      field: 'target',
+    })
+  }
   const place = path.join(path.resolve(target), path.basename(directory))
   if (!path.relative(directory, place).startsWith('..')) {
     throw new WalrusError('INVALID_ARGUMENT', `${target} is the log itself, or in it; back up to another directory`, {

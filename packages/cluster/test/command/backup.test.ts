@@ -68,6 +68,7 @@ describe('walrus backup', () => {
       ),
     })
     expect((await walrus(['backup', dir, '--dir', dir])).code).toBe(2)
+    await expect(log.backup(7 as never)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', field: 'target' })
     expect((await walrus(['backup', target, '--dir', path.join(dir, 'nowhere')])).code).toBe(2)
     const other = await Walrus.open(target)
     const locked = await walrus(['backup', target, '--dir', dir])

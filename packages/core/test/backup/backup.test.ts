@@ -129,7 +129,7 @@ describe('a backup', () => {
     backup(directory, target)
     const registry = loadRegistry(disk, path.join(target, 't'))!
     expect(registry.since).toEqual([2])
-    const restored = openPartition(copy, { ...SMALL, producersSince: registry.since[0] })
+    const restored = openPartition(copy, { ...SMALL, producersSince: registry.since[0] ?? undefined })
     expect(restored.producers.lastSequence(producer.id)).toBe(0)
     restored.close()
   })
