@@ -68,7 +68,10 @@ export async function* readTopic<Value>(
             const filling = reader.fill()
             if (filling !== undefined) await filling
           } catch (error) {
-            if (client.isReadOnly) await client.control.recheck(topic.config.name)
+            if (client.isReadOnly) {
+              await client.control.recheck(topic.config.name)
+              reader.requireThere()
+            }
             // Files that are gone with their topic, or with the log's threads, are no damage.
             requireReadable()
             reader.requireKept()
