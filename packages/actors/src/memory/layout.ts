@@ -113,7 +113,8 @@ export const PARTITION_CUT_WANTED_AT = 3
 export const PARTITION_SYNC_BUSY_AT = 4
 /** 1: the open segment is old enough to be ended. Set by the host, taken by the writer. */
 export const PARTITION_ROLL_WANTED_AT = 5
-/** 1: the first offset has moved, which other processes are to be told. Set by the host, taken by the writer. */
+/** 1: the first offset has moved, which other processes are to be told. Set by the host, taken by the writer,
+ *  which the sync thread calls where it finds it set as it lets the partition go. */
 export const PARTITION_PUBLISH_WANTED_AT = 6
 /** Which of the two copies of the written point is valid. Written by the writer. */
 export const PARTITION_WRITTEN_SELECT_AT = LINE_WORDS

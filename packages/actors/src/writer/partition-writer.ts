@@ -299,14 +299,15 @@ export class PartitionWriter {
     return true
   }
 
-  /** Whether other processes are to be told of another first offset; asked once for each time that it moved. */
-  get isPublishWanted(): boolean {
-    return Atomics.exchange(this.#context.memory.words, this.#at + PARTITION_PUBLISH_WANTED_AT, 0) === 1
-  }
-
-  /** Tells them. The sync state is held. */
-  publish(): void {
-    this.#context.watermarks.publish(this.slot, this.#durable)
+  /** Tells other processes of another first offset, where the host wants that. While the sync thread holds the partition, that
+   *  one asks for it once more when it lets go: nothing waits for it. */
+  maybePublish(): void {
+    const { memory, watermarks } = this.#context
+    const wantedAt = this.#at + PARTITION_PUBLISH_WANTED_AT
+    if (Atomics.load(memory.words, wantedAt) === 0 || !this.tryHold()) return
+    Atomics.store(memory.words, wantedAt, 0)
+    watermarks.publish(this.slot, this.#durable)
+    this.letGo()
   }
 
   /** Whether the host wants the open segment ended; asked once for each time that it does. */

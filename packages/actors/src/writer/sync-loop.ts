@@ -19,6 +19,7 @@ import {
   HEADER_SEALED_SIGNAL_AT,
   HOST_CLIENT,
   PARTITION_CUT_WANTED_AT,
+  PARTITION_PUBLISH_WANTED_AT,
   PARTITION_SEALED_AT,
   PARTITION_SYNC_BUSY_AT,
   PARTITION_SYNC_ERROR_AT,
@@ -207,6 +208,8 @@ export class SyncLoop {
       acknowledge(this.#memory, this.#writer, partition.slot, snapshot, point)
       Atomics.store(words, stateAt, SYNC_IDLE)
       notifyAll(words, stateAt)
+      // Looked at behind the store: a writer that came in vain set it, or found it set, before.
+      if (Atomics.load(words, partitionAt(partition.slot) + PARTITION_PUBLISH_WANTED_AT) === 1) this.#callWriter()
       this.#tellSealed()
       // The writer leaves to this thread what it wrote while the state was held: look again, now that it is not.
       if (!this.#hasNew(partition, snapshot, point)) return
@@ -304,6 +307,12 @@ export class SyncLoop {
       (constants.errno as Record<string, number>)[systemErrorCode(error)] ?? constants.errno.EIO
     Atomics.store(words, at + PARTITION_SYNC_STATE_AT, SYNC_FAILED)
     notifyAll(words, at + PARTITION_SYNC_STATE_AT)
+    this.#callWriter()
+  }
+
+  /** Has the writer look at its partitions. */
+  #callWriter(): void {
+    const { words } = this.#memory
     Atomics.add(words, writerAt(this.#writer) + WRITER_CONTROL_AT, 1)
     ring(words, writerAt(this.#writer) + WRITER_DOORBELL_AT)
   }

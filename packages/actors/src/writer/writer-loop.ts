@@ -182,7 +182,7 @@ export class WriterLoop {
     for (const partition of this.#partitions.values()) {
       this.#poisonIfSyncFailed(partition)
       if (partition.isRollWanted) this.#roll(partition)
-      if (partition.isPublishWanted) this.#publish(partition)
+      partition.maybePublish()
     }
     const { control } = this.#options
     for (let received = receiveMessageOnPort(control); received; received = receiveMessageOnPort(control)) {
@@ -201,12 +201,6 @@ export class WriterLoop {
     this.#hold(partition)
     if (partition.roll()) this.#giveToSyncThread(partition)
     else partition.letGo()
-  }
-
-  #publish(partition: PartitionWriter): void {
-    this.#hold(partition)
-    partition.publish()
-    partition.letGo()
   }
 
   /** Holds the partition's sync state, with the failure dealt with that the sync thread may have left there. */
