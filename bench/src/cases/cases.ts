@@ -8,6 +8,7 @@ import { latency } from './latency.js'
 import { open } from './open.js'
 import { randomRead } from './random-read.js'
 import { read } from './read.js'
+import { scan } from './scan.js'
 import { segmentFiles } from './segment-files.js'
 import { small } from './small.js'
 import { topics } from './topics.js'
@@ -21,6 +22,7 @@ export const CASES: readonly Case[] = [
   consume,
   read,
   randomRead,
+  scan,
   open,
   eventLoop,
   diskBytes,

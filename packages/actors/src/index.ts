@@ -1,4 +1,6 @@
 export {
+  type BackupProgress,
+  type BackupReport,
   type Cleanup,
   type Codec,
   type Durability,
@@ -12,6 +14,7 @@ export {
 } from '@walrus-log/core'
 export type { WriterEvent } from './actor/supervised-writer.js'
 export type { ConsumeFrom, CursorEvent, GroupPartitionStats, GroupStats } from './group/messages.js'
+export type { BackupOptions } from './log/backup.js'
 export type { Batch, LogRecord } from './log/batch.js'
 export type { Consumer } from './log/consumer.js'
 export type { Gap } from './log/gap.js'
@@ -30,6 +33,9 @@ export type {
 } from './log/options.js'
 export { partitionOfKey } from './log/partitioner.js'
 export type { Ack, Producer } from './log/producer.js'
+export type { PublishedStats, PublishedWriter } from './log/published-stats.js'
+export type { ScanOptions } from './log/scan.js'
 export type { LatencyStats, WalrusStats, WriterStats } from './log/stats.js'
 export type { Topic } from './log/topic.js'
 export { Walrus, type WalrusHandle } from './log/walrus.js'
+export type { ScanInfo, ScanMap } from './reader-pool/scan-task.js'

@@ -22,6 +22,7 @@ export type WalrusErrorCode =
   | 'ACTOR_FAILED'
   | 'UNKNOWN_MESSAGE'
   | 'SPAWN_FAILED'
+  | 'SCAN_FAILED'
 
 /** Facts of an error that a program may need; which are set depends on the code. */
 export interface WalrusErrorDetails {

@@ -1,3 +1,4 @@
+export { type BackupOptions, type BackupProgress, type BackupReport, backupLog } from './backup/backup-log.js'
 export {
   type CursorEntry,
   type CursorKey,
@@ -24,7 +25,13 @@ export * from './format/batch.js'
 export { type BatchOrigin, type EncodedBatch, encodeBatch, encodeBatchInto } from './format/batch-encoder.js'
 export { checksum, checksumSmall } from './format/checksum.js'
 export { decodeGaps, encodeGaps, type SegmentGap, type SegmentGaps } from './format/gaps-file.js'
-export { decodeIndex, encodeIndex, type IndexEntries, type SegmentIndex } from './format/index-file.js'
+export {
+  decodeIndex,
+  encodeIndex,
+  INDEX_ENTRY_NUMBERS,
+  type IndexEntries,
+  type SegmentIndex,
+} from './format/index-file.js'
 export * from './format/layout.js'
 export { decodePartitionState, encodePartitionState, type PartitionState } from './format/partition-state.js'
 export { decodeProducers, encodeProducers, type ProducersFile } from './format/producers-file.js'
@@ -32,6 +39,19 @@ export * from './format/record.js'
 export { allocateShared, Region, readU64, writeU64 } from './format/region.js'
 export { decodeSegmentHeader, encodeSegmentHeader, type SegmentHeader } from './format/segment-header.js'
 export type { WasmMemory } from './format/wasm.js'
+export {
+  decodeWatermark,
+  decodeWatermarksHeader,
+  encodeWatermark,
+  encodeWatermarkKey,
+  WATERMARK_BYTES,
+  WATERMARKS_FILE,
+  type Watermark,
+  type WatermarksHeader,
+  watermarkKey,
+  watermarkKeyAt,
+  watermarkPlaces,
+} from './format/watermarks-file.js'
 export * from './limits.js'
 export { cutPartition } from './log/cut-partition.js'
 export { decideRetention, type OpenPlace, removeForgotten } from './log/forget.js'
@@ -53,9 +73,12 @@ export {
   registerProducers,
 } from './log/producer-registry.js'
 export { ADMIT, DUPLICATE, FENCED, OUT_OF_SEQUENCE, ProducerTable } from './log/producer-state.js'
+export { findReadable, type ReadableOptions, type ReadablePlace } from './log/readable-end.js'
 export type { Retention, RetentionPlan } from './log/retention.js'
 export { loadState, STATE_FILE, writeState } from './log/state-file.js'
 export { type Codec, type Durability, type TopicConfig, type TopicRequest, TopicStore } from './log/topic-store.js'
+export { type PartitionView, type TopicView, viewTopic } from './log/view-topic.js'
+export { loadWatermarks, openWatermarks } from './log/watermarks.js'
 export { loadGaps } from './segment/gaps.js'
 export type { RecoveryMode } from './segment/recovery.js'
 export { type Damage, findSegmentId, type ScanOptions, type ScanResult, scanSegment } from './segment/scan.js'
@@ -73,6 +96,7 @@ export { shown } from './shown.js'
 export { BoundedFileSystem } from './storage/bounded-file-system.js'
 export { type DirectoryLock, lockDirectory } from './storage/directory-lock.js'
 export type { FileSystem, OpenFile } from './storage/file-system.js'
+export { isLockHeld } from './storage/lock-holder.js'
 export { NodeFileSystem } from './storage/node-file-system.js'
 export { fileBytes, publishFile, readWholeFile } from './storage/publish-file.js'
 export { type DumpItem, dumpGaps, dumpIndex, dumpSegment } from './verify/dump.js'

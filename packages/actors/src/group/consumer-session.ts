@@ -2,7 +2,13 @@ import { type Checkpoint, ConsumerProgress, type FileSystem, type GapReason } fr
 import type { LogRecord } from '../log/batch.js'
 import { CODECS } from '../log/codec.js'
 import type { Gap } from '../log/gap.js'
-import { type LogClient, type PartitionPlace, readFirstOffset, type TopicPlace } from '../log/log-client.js'
+import {
+  type LogClient,
+  type PartitionPlace,
+  readFirstOffset,
+  readOnlyError,
+  type TopicPlace,
+} from '../log/log-client.js'
 import { PartitionReader } from '../log/partition-reader.js'
 import { highWatermark } from '../log/reader.js'
 import { AssignedPartition } from './assigned-partition.js'
@@ -73,7 +79,9 @@ export class ConsumerSession<Value> {
     await groups.ended()
     await groups.link()
     const { name, createdMs } = topic.config
-    this.#committer = new Committer(this.progress, await groups.writer(), { group, topic: name, createdMs })
+    if (!client.isReadOnly) {
+      this.#committer = new Committer(this.progress, await groups.writer(), { group, topic: name, createdMs })
+    }
     const member = await client.control.joinGroup({
       client: client.client,
       life: groups.life,
@@ -257,6 +265,7 @@ export class ConsumerSession<Value> {
 
   /** The same for all that was handed out. Throws `CONSUMER_FENCED` where some of it is another member's by now. */
   async commit(): Promise<void> {
+    if (this.#options.client.isReadOnly) throw readOnlyError('moving a cursor')
     this.progress.handle()
     await this.commitHandled()
     if (this.progress.takeLost()) throw fenced(this.#options.group)
@@ -323,6 +332,8 @@ export class ConsumerSession<Value> {
     try {
       await partition.fill()
     } catch (error) {
+      const { client, topic } = this.#options
+      if (client.isReadOnly) await client.control.recheck(topic.config.name)
       // Files that are gone with their topic, or with the log's threads, are no damage.
       this.#options.requireReadable()
       if (!this.#skipTrimmed(partition)) throw error

@@ -1,4 +1,11 @@
-import { type CursorEntry, type CursorKey, CursorTable, cursorCopies, type TopicRequest } from '@walrus-log/core'
+import {
+  type CursorEntry,
+  type CursorKey,
+  CursorTable,
+  cursorCopies,
+  type TopicRequest,
+  WalrusError,
+} from '@walrus-log/core'
 import { type LogClient, readFirstOffset, type TopicPlace } from '../log/log-client.js'
 import { highWatermark } from '../log/reader.js'
 import { CursorWriter } from './cursor-writer.js'
@@ -33,7 +40,7 @@ export class CursorLog {
   compactAt: number
   readonly #client: LogClient
   readonly #files: CursorFiles
-  readonly #writer: CursorWriter
+  #writer: CursorWriter | undefined
   #readTo: number | undefined
   /** Calls that read or shorten run one after the other. */
   #work: Promise<unknown> = Promise.resolve()
@@ -43,7 +50,6 @@ export class CursorLog {
     this.#files = files
     this.place = place
     this.compactAt = readFirstOffset(client.memory, place.partitions[0].slot) + COMMITS_MAX
-    this.#writer = new CursorWriter(client, { place, compactAt: Number.POSITIVE_INFINITY })
   }
 
   /** Brings the table up to all that is durable at the call. */
@@ -63,7 +69,7 @@ export class CursorLog {
 
   /** Resolves when the cursors are durable. */
   write(cursors: readonly Omit<CursorEntry, 'version'>[]): Promise<void> {
-    return this.#writer.write(cursors)
+    return this.#cursorWriter().write(cursors)
   }
 
   /** Copies what is alive to the log's end and removes what is said again by that. */
@@ -75,7 +81,7 @@ export class CursorLog {
       const before = this.#readTo ?? 0
       // Asked for only now: a cursor that has been read speaks of a topic that was there by then.
       this.table.forget(await deadKeys())
-      await this.#writer.copy(cursorCopies(this.table))
+      await this.#cursorWriter().copy(cursorCopies(this.table))
       await this.#files.trimCursors(partition.directory, before)
       const alive = Math.max(COMMITS_MAX, this.table.size * COMMITS_PER_CURSOR)
       this.compactAt = highWatermark(this.#client, partition) + alive
@@ -83,9 +89,24 @@ export class CursorLog {
     })
   }
 
+  #cursorWriter(): CursorWriter {
+    this.#writer ??= new CursorWriter(this.#client, { place: this.place, compactAt: Number.POSITIVE_INFINITY })
+    return this.#writer
+  }
+
   #inOrder<Result>(action: () => Promise<Result>): Promise<Result> {
     const result = this.#work.then(action)
     this.#work = result.catch(() => {})
     return result
   }
+}
+
+/** Throws `INVALID_ARGUMENT` for the name of the topic that cursors are kept in. */
+export function requireNotReserved(name: string): void {
+  if (name !== CURSOR_TOPIC) return
+  throw new WalrusError(
+    'INVALID_ARGUMENT',
+    `the topic ${CURSOR_TOPIC} holds the cursors of consumer groups and is nobody else's; take another name`,
+    { field: 'topic' },
+  )
 }

@@ -80,6 +80,8 @@ export class GroupClient {
 
   async #link(): Promise<void> {
     const { client } = this.#client
+    // Nobody changes what a consumer of a log has that is only read.
+    if (this.#client.isReadOnly) return
     const local = GroupService.local(this.place)
     const receive = (member: Notice): void => this.#members.get(member)?.notice()
     // In the host's own thread notices are calls, made later so that nobody is called in the middle of something.

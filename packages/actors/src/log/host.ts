@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import path from 'node:path'
 import {
   type CursorEntry,
@@ -9,22 +10,10 @@ import {
   type TopicRequest,
   WalrusError,
 } from '@walrus-log/core'
-import { CURSOR_TOPIC, CURSOR_TOPIC_REQUEST } from '../group/cursor-log.js'
-import type { GroupHost, GroupService } from '../group/group-service.js'
+import { CURSOR_TOPIC, CURSOR_TOPIC_REQUEST, requireNotReserved } from '../group/cursor-log.js'
+import { type GroupHost, GroupService } from '../group/group-service.js'
 import type { CursorEvent, JoinRequest, Membership, Release } from '../group/messages.js'
-import { ring } from '../lane/doorbell.js'
-import {
-  CLIENT_DOORBELL_AT,
-  CLIENT_FREE,
-  CLIENT_STATE_AT,
-  CLIENTS_MAX,
-  clientAt,
-  HEADER_STATE_AT,
-  PARTITION_DELETED_AT,
-  partitionAt,
-  STATE_CLOSED,
-  STATE_CLOSING,
-} from '../memory/layout.js'
+import { HEADER_STATE_AT, PARTITION_DELETED_AT, partitionAt, STATE_CLOSED, STATE_CLOSING } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { decodeError } from '../message/error-codec.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
@@ -32,8 +21,8 @@ import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.
 import { signalPartition } from '../writer/settlement.js'
 import { Changes } from './changes.js'
 import {
-  type ControlCalls,
   closedError,
+  type LogClient,
   type OpenedProducer,
   type OpenProducerRequest,
   type TopicPlace,
@@ -43,14 +32,18 @@ import {
   type TrimRequest,
   unknownTopic,
 } from './log-client.js'
+import type { LogHost } from './log-host.js'
 import { Maintenance } from './maintenance.js'
 import { OpenPartitions } from './open-partitions.js'
 import type { FilledOpenOptions } from './options.js'
 import { ProducerOpenings } from './producer-openings.js'
+import { publishedWriters, StatsPublisher } from './published-stats.js'
 import { choosePartitions } from './reader.js'
 import type { WalrusStats } from './stats.js'
-import { readTopicStats } from './topic-stats.js'
+import { topicStatsOf } from './topic-stats.js'
 import { requireTrimmable } from './trimmable.js'
+import { wakeAll } from './wake-all.js'
+import { WatermarkPlaces } from './watermark-places.js'
 
 interface OpenTopic {
   place: Promise<TopicPlace>
@@ -60,7 +53,7 @@ interface OpenTopic {
  * What the opener of a log owns: the lock, the writers, the reader pool, the open topics. It answers the control calls of
  * all threads. Nothing here waits for a disk in the opener's own thread.
  */
-export class Host implements ControlCalls, GroupHost {
+export class Host implements LogHost, GroupHost {
   readonly directory: string
   readonly memory: SharedMemory
   readonly maintenance: Maintenance
@@ -70,6 +63,8 @@ export class Host implements ControlCalls, GroupHost {
   readonly #lock: DirectoryLock
   readonly #pool: ReaderPool
   readonly #partitions: OpenPartitions
+  readonly #watermarks: WatermarkPlaces
+  #stats: StatsPublisher | undefined
   readonly #topics = new Map<string, OpenTopic>()
   readonly #changes = new Changes()
   readonly #producers = new ProducerOpenings(
@@ -84,13 +79,15 @@ export class Host implements ControlCalls, GroupHost {
     options: FilledOpenOptions,
     lock: DirectoryLock,
     pool: ReaderPool,
+    watermarks: WatermarkPlaces,
   ) {
     this.directory = directory
     this.memory = memory
     this.#options = options
     this.#lock = lock
     this.#pool = pool
-    this.#partitions = new OpenPartitions(directory, memory, options)
+    this.#watermarks = watermarks
+    this.#partitions = new OpenPartitions(directory, memory, options, watermarks)
     this.maintenance = new Maintenance(memory, pool, options.onEvent ?? (() => {}))
   }
 
@@ -104,13 +101,21 @@ export class Host implements ControlCalls, GroupHost {
         throw NO_DIRECTORY.has(systemErrorCode(cause)) ? noDirectory(directory, cause) : cause
       })
       lock = lockDirectory(directory)
-      await pool.store({ call: 'prepare' })
-      return new Host(directory, memory, options, lock, pool)
+      const opened = { opening: randomInt(1, 2 ** 32), pid: process.pid, openedMs: Date.now() }
+      const { watermarks } = await pool.store({ call: 'prepare', opened })
+      const places = new WatermarkPlaces(directory, opened.opening, watermarks!)
+      return new Host(directory, memory, options, lock, pool, places)
     } catch (error) {
       lock?.release()
       await pool.close()
       throw error
     }
+  }
+
+  /** For the groups, which use the log as all others do. */
+  begin(client: LogClient): void {
+    this.groups = new GroupService(this, client, this.#options.onEvent ?? (() => {}))
+    this.#stats = new StatsPublisher(this.directory, () => publishedWriters(this.memory, this.stats()))
   }
 
   async openTopic(name: string, request: TopicRequest): Promise<TopicPlace> {
@@ -207,14 +212,13 @@ export class Host implements ControlCalls, GroupHost {
   async topicStats(topic: TopicSlot): Promise<TopicStats> {
     const place = await this.#require(topic)
     this.maintenance.look(place.partitions)
-    const groups = await this.groups.stats(place)
-    return readTopicStats(place, groups, { memory: this.memory, pool: this.#pool, open: this.#partitions })
+    return topicStatsOf(this.memory, this.#pool, place, await this.groups.stats(place))
   }
 
   async deleteTopic(name: string): Promise<void> {
     requireNotReserved(name)
     return this.change(name, async () => {
-      await this.#pool.store({ call: 'get', name })
+      const { config } = await this.#pool.store({ call: 'get', name })
       const open = this.#topics.get(name)
       this.#topics.delete(name)
       if (open !== undefined) {
@@ -226,6 +230,7 @@ export class Host implements ControlCalls, GroupHost {
         await this.#partitions.close(partitions)
       }
       await this.#pool.store({ call: 'delete', name })
+      this.#watermarks.free(config as TopicConfig)
     })
   }
 
@@ -285,6 +290,14 @@ export class Host implements ControlCalls, GroupHost {
     )
   }
 
+  // What this process acknowledges, its readers see at once.
+  async refresh(): Promise<void> {}
+  async recheck(): Promise<void> {}
+
+  poll(): void {
+    this.maintenance.poll()
+  }
+
   fill(request: FillRequest): Promise<FillReply> {
     return this.#pool.fill(request)
   }
@@ -306,28 +319,19 @@ export class Host implements ControlCalls, GroupHost {
   async #close(): Promise<void> {
     const { words } = this.memory
     Atomics.store(words, HEADER_STATE_AT, STATE_CLOSING)
-    this.#wakeAll()
+    wakeAll(this.memory, this.#partitions.slots)
     await this.#changes.settled()
     await this.maintenance.close()
+    await this.#stats?.close()
     try {
       const ends = await this.#partitions.stop()
       Atomics.store(words, HEADER_STATE_AT, STATE_CLOSED)
-      this.#wakeAll()
+      wakeAll(this.memory, this.#partitions.slots)
       for (const end of ends) if (end.status === 'rejected') throw end.reason
     } finally {
       await this.#pool.close()
       this.#lock.release()
     }
-  }
-
-  /** Rings every thread's doorbell and every watermark, so that whoever waits sees that the state has changed. */
-  #wakeAll(): void {
-    const { words } = this.memory
-    for (let client = 0; client < CLIENTS_MAX; client++) {
-      if (Atomics.load(words, clientAt(client) + CLIENT_STATE_AT) !== CLIENT_FREE)
-        ring(words, clientAt(client) + CLIENT_DOORBELL_AT)
-    }
-    this.#partitions.signalAll()
   }
 
   /** Runs what changes a topic when no other change of that topic is under way. */
@@ -353,14 +357,5 @@ function noDirectory(directory: string, cause: Error): WalrusError {
     'INVALID_ARGUMENT',
     `${directory} cannot be made, or used, as a directory (${systemErrorCode(cause)}); name another one, or give this process the right to it`,
     { field: 'directory', cause },
-  )
-}
-
-function requireNotReserved(name: string): void {
-  if (name !== CURSOR_TOPIC) return
-  throw new WalrusError(
-    'INVALID_ARGUMENT',
-    `the topic ${CURSOR_TOPIC} holds the cursors of consumer groups and is nobody else's; take another name`,
-    { field: 'topic' },
   )
 }

@@ -14,6 +14,7 @@ import {
   CLIENT_STATE_AT,
   CLIENTS_MAX,
   clientAt,
+  HEADER_READ_ONLY_AT,
   LANE_ACKS_AT,
   LANE_ACKS_COUNT_AT,
   LANE_CLAIMED,
@@ -106,6 +107,10 @@ export interface ControlCalls extends GroupCalls {
   deleteTopic(name: string): Promise<void>
   trim(request: TrimRequest): Promise<TrimmedPartition[]>
   openProducer(request: OpenProducerRequest): Promise<OpenedProducer>
+  /** Of a log that is only read: takes in what its writers had said before the call. */
+  refresh(): Promise<void>
+  /** The same, and finds out whether the topic is gone, or its first records are; asked where a read of it has failed. */
+  recheck(topic: string): Promise<void>
   /** Reads on a thread of the reader pool into memory that is shared. */
   fill(request: FillRequest): Promise<FillReply>
   ahead(request: AheadRequest): Promise<boolean>
@@ -160,6 +165,17 @@ export class LogClient {
   /** Throws `CLOSED` unless the log takes new work. */
   requireOpen(): void {
     if (this.#isClosed || !this.memory.isOpen) throw closedError()
+  }
+
+  /** Whether the log was opened with `readOnly`. */
+  get isReadOnly(): boolean {
+    return this.memory.words[HEADER_READ_ONLY_AT] === 1
+  }
+
+  /** Throws `CLOSED`, and `READ_ONLY` where nothing may be written. */
+  requireWritable(what: string): void {
+    this.requireOpen()
+    if (this.isReadOnly) throw readOnlyError(what)
   }
 
   get isClosed(): boolean {
@@ -240,6 +256,14 @@ export function readFirstOffset(memory: SharedMemory, slot: number): number {
 
 export function unknownTopic(name: string): WalrusError {
   return new WalrusError('UNKNOWN_TOPIC', `the topic ${JSON.stringify(name)} was deleted; create it again`)
+}
+
+/** `what` was refused. */
+export function readOnlyError(what: string): WalrusError {
+  return new WalrusError(
+    'READ_ONLY',
+    `the log was opened with readOnly: true, ${what} is refused; do it in the process that writes, or open without readOnly`,
+  )
 }
 
 export function closedError(): WalrusError {

@@ -14,6 +14,7 @@ import {
   PARTITION_DURABLE_AT,
   PARTITION_DURABLE_SELECT_AT,
   PARTITION_FIRST_OFFSET_AT,
+  PARTITION_PUBLISH_WANTED_AT,
   PARTITION_ROLL_WANTED_AT,
   PARTITION_SEALED_AT,
   partitionAt,
@@ -192,13 +193,14 @@ export class Maintenance {
   }
 
   async #forgetBefore(watched: Watched, offsetFirst: number): Promise<void> {
+    const isMoved = offsetFirst > readFirstOffset(this.#memory, watched.place.slot)
     raiseFirstOffset(this.#memory, watched.place.slot, offsetFirst)
+    if (isMoved) this.#askWriter(watched, PARTITION_PUBLISH_WANTED_AT)
     if (offsetFirst > 0) await this.#pool.keep({ ...this.#request(watched), step: 'remove' })
   }
 
   /** Asks the writer to end a segment of that age, and sees to it that the next look comes when there is one. */
   #rollByAge(watched: Watched, nowMs: number, createdMs: number | undefined): void {
-    const { words } = this.#memory
     const segmentMs = effectiveSegmentMs(watched.config)
     if (segmentMs === undefined) {
       watched.rollDueMs = Number.POSITIVE_INFINITY
@@ -208,12 +210,17 @@ export class Maintenance {
     if (createdMs !== undefined) watched.rollDueMs = Math.min(createdMs, nowMs) + segmentMs
     else watched.rollDueMs = Math.min(watched.rollDueMs, nowMs + segmentMs)
     if (watched.rollDueMs > nowMs) return
-    const { slot, writer } = watched.place
     const { baseOffset, offset } = this.#durable(watched)
     // An empty segment is as good as a new one.
     watched.rollDueMs = nowMs + segmentMs
     if (offset === baseOffset) return
-    Atomics.store(words, partitionAt(slot) + PARTITION_ROLL_WANTED_AT, 1)
+    this.#askWriter(watched, PARTITION_ROLL_WANTED_AT)
+  }
+
+  /** Sets a word of the partition that its writer looks at when it is asked to. */
+  #askWriter({ place: { slot, writer } }: Watched, wordAt: number): void {
+    const { words } = this.#memory
+    Atomics.store(words, partitionAt(slot) + wordAt, 1)
     setBit(words, writerAt(writer) + WRITER_ATTENTION_AT, slot)
     Atomics.add(words, writerAt(writer) + WRITER_CONTROL_AT, 1)
     ring(words, writerAt(writer) + WRITER_DOORBELL_AT)

@@ -11,10 +11,10 @@ import {
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
 import type { PartitionAssignment } from '../writer/messages.js'
 import { encodeRefusal } from '../writer/outcome.js'
-import { signalPartition } from '../writer/settlement.js'
 import type { FilledOpenOptions } from './options.js'
 import type { PartitionPlace, TopicPlace } from './place.js'
 import type { WalrusStats } from './stats.js'
+import type { WatermarkPlaces } from './watermark-places.js'
 import { readStats } from './writer-stats.js'
 
 /**
@@ -27,6 +27,7 @@ export class OpenPartitions {
   readonly #directory: string
   readonly #memory: SharedMemory
   readonly #options: FilledOpenOptions
+  readonly #watermarks: WatermarkPlaces
   readonly #writers: SupervisedWriter[] = []
   /** Slots that were ever taken; all below are, but for the free ones. */
   #slots = 0
@@ -34,10 +35,15 @@ export class OpenPartitions {
   readonly #freeSlots: number[] = []
 
   /** `directory` is the namespace's. */
-  constructor(directory: string, memory: SharedMemory, options: FilledOpenOptions) {
+  constructor(directory: string, memory: SharedMemory, options: FilledOpenOptions, watermarks: WatermarkPlaces) {
     this.#directory = directory
     this.#memory = memory
     this.#options = options
+    this.#watermarks = watermarks
+  }
+
+  get slots(): number {
+    return this.#slots
   }
 
   /** Opens all of a topic's partitions, or none. */
@@ -69,11 +75,6 @@ export class OpenPartitions {
     return this.#memory.readPoint(at + PARTITION_DURABLE_SELECT_AT, at + PARTITION_DURABLE_AT)
   }
 
-  /** Wakes whoever waits for any partition's high watermark. */
-  signalAll(): void {
-    for (let slot = 0; slot < this.#slots; slot++) signalPartition(this.#memory, slot)
-  }
-
   stats(): WalrusStats {
     return readStats(this.#memory, this.#writers)
   }
@@ -100,6 +101,7 @@ export class OpenPartitions {
         segmentEntries,
         durability,
         recovery: this.#options.recovery,
+        watermark: this.#watermarks.take(config.name, config.createdMs, partition),
         producers: namedProducers(registry, partition),
       })
     } catch (error) {

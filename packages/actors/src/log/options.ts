@@ -36,6 +36,8 @@ const openOptions = z.strictObject({
   durability: durability.default('disk'),
   /** A log of its own below the same directory. */
   namespace: z.string().default(() => process.env['WALRUS_INSTANCE_KEY'] || 'default'),
+  /** Read and follow beside the process that writes, or without one: no lock is taken, nothing is changed. */
+  readOnly: z.boolean().default(false),
   /** What to do about damage: cut a torn tail only, cut at the first damage, or keep all that is whole and show gaps. */
   recovery: z.enum(['strict', 'tail', 'skip']).default('strict'),
   /** Segment-writer threads; above it several partitions share one. */
@@ -192,7 +194,8 @@ export function checkSeek(
   )
 }
 
-function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
+/** What the schema makes of the options. Throws `INVALID_ARGUMENT` with the name of the one that is wrong. */
+export function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
   let refusal: { field: string; message: string }
   try {
     const result = schema.safeParse(options)

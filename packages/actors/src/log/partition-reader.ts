@@ -154,6 +154,23 @@ export class PartitionReader<Value> {
     )
   }
 
+  /**
+   * Throws `OFFSET_OUT_OF_RANGE` where the log ends before what has been read: the process that writes had to cut it, and
+   * what comes at these offsets now is something else.
+   */
+  requireThere(): void {
+    if (!('offset' in this.#from)) return
+    const { slot, partition } = this.place
+    const next = this.#client.memory.readPointOffset(slot, PARTITION_DURABLE_SELECT_AT, PARTITION_DURABLE_AT)
+    const { offset } = this.#from
+    if (offset <= next) return
+    throw new WalrusError(
+      'OFFSET_OUT_OF_RANGE',
+      `partition ${partition} was cut and ends at offset ${next}, ${offset} was to be read next; read on from ${next}`,
+      { first: readFirstOffset(this.#client.memory, slot), next, offset },
+    )
+  }
+
   #enter(window: Window): void {
     this.#window = window
     this.#at = 0

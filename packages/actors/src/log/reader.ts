@@ -38,6 +38,7 @@ export async function* readTopic<Value>(
 ): AsyncGenerator<Batch<Value> | Gap, void, undefined> {
   const { signal, follow } = options
   const places = choosePartitions(topic, options.partition)
+  if (client.isReadOnly) await client.control.refresh()
   const fs = isMainThread || options.readAhead === true ? undefined : access.fs
   const readers = places.map((place) => {
     const offsetEnd = follow ? Number.POSITIVE_INFINITY : highWatermark(client, place)
@@ -67,6 +68,10 @@ export async function* readTopic<Value>(
             const filling = reader.fill()
             if (filling !== undefined) await filling
           } catch (error) {
+            if (client.isReadOnly) {
+              await client.control.recheck(topic.config.name)
+              reader.requireThere()
+            }
             // Files that are gone with their topic, or with the log's threads, are no damage.
             requireReadable()
             reader.requireKept()
@@ -86,6 +91,7 @@ export async function* readTopic<Value>(
       if (wait === undefined) return
       await wait.wait()
       requireReadable()
+      if (client.isReadOnly) for (const reader of readers) reader.requireThere()
     }
   } finally {
     wait?.close()

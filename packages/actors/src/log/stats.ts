@@ -27,3 +27,8 @@ export interface WalrusStats {
   syncs: number
   ackLatencyMs: LatencyStats
 }
+
+/** Of a log without writers. */
+export function emptyStats(): WalrusStats {
+  return { writers: [], records: 0, bytes: 0, syncs: 0, ackLatencyMs: { p50: 0, p99: 0, p999: 0 } }
+}

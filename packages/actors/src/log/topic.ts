@@ -3,7 +3,14 @@ import type { GroupClient } from '../group/group-client.js'
 import type { Batch } from './batch.js'
 import { Consumer } from './consumer.js'
 import type { Gap } from './gap.js'
-import type { LogClient, TopicPlace, TopicSlot, TopicStats, TrimmedPartition } from './log-client.js'
+import {
+  type LogClient,
+  readOnlyError,
+  type TopicPlace,
+  type TopicSlot,
+  type TopicStats,
+  type TrimmedPartition,
+} from './log-client.js'
 import {
   type ConsumerOptions,
   checkConsumerOptions,
@@ -40,7 +47,7 @@ export class Topic<Value = unknown> {
 
   /** Makes a producer for this thread; close it when it is done, or with the log. */
   producer(options: ProducerOptions = {}): Producer<Value> {
-    this.#client.requireOpen()
+    this.#client.requireWritable('a producer')
     const producer = new Producer<Value>(this.#client, this.#place, checkProducerOptions(options), (closed) => {
       this.#client.producers.delete(closed)
     })
@@ -75,12 +82,13 @@ export class Topic<Value = unknown> {
 
   /**
    * Makes a consumer of the group in this thread. Consumers of one group share the topic's partitions, whichever threads
-   * they are in; groups know nothing of each other.
+   * they are in; groups know nothing of each other. In a log opened with `readOnly` it takes no part in its group: it has
+   * all partitions, begins at the group's cursors, and moves none.
    */
   consumer(group: string, options: ConsumerOptions = {}): Consumer<Value> {
     this.#client.requireOpen()
     checkName('group', group)
-    const filled = checkConsumerOptions(options)
+    const filled = checkConsumerOptions(this.#client.isReadOnly ? withoutCheckpoints(options) : options)
     filled.signal?.throwIfAborted()
     return new Consumer<Value>(this.#client, this.#access.groups, this.#place, this.#access, group, filled)
   }
@@ -92,4 +100,11 @@ export class Topic<Value = unknown> {
   get #slot(): TopicSlot {
     return { topic: this.name, slot: this.#place.partitions[0].slot }
   }
+}
+
+/** Where cursors are not moved, nobody may count on it that they are. */
+function withoutCheckpoints(options: ConsumerOptions): ConsumerOptions {
+  const { checkpoint = 'manual' } = options
+  if (checkpoint !== 'manual') throw readOnlyError(`a consumer with checkpoint ${JSON.stringify(checkpoint)}`)
+  return { ...options, checkpoint }
 }

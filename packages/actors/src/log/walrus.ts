@@ -1,7 +1,6 @@
 import { types } from 'node:util'
-import { checkName, type FileSystem, shown, type TopicConfig, WalrusError } from '@walrus-log/core'
+import { type BackupReport, checkName, type FileSystem, shown, type TopicConfig, WalrusError } from '@walrus-log/core'
 import { GroupClient } from '../group/group-client.js'
-import { GroupService } from '../group/group-service.js'
 import type { HostPlace } from '../group/messages.js'
 import { ring } from '../lane/doorbell.js'
 import {
@@ -22,11 +21,16 @@ import {
 import { type SharedBuffers, SharedMemory } from '../memory/shared-memory.js'
 import { answerClient, CONTROL_RING_BYTES, type ControlConnection, callHost } from '../message/control-channel.js'
 import type { LaneEndpoint } from '../message/lane-endpoint.js'
+import { ReadOnlyHost } from '../read-only/read-only-host.js'
 import { ReaderPool } from '../reader-pool/reader-pool.js'
 import { loadFileSystem } from '../writer/file-system.js'
+import { type BackupOptions, runBackup } from './backup.js'
 import { Host } from './host.js'
 import { type ControlCalls, claimClient, closedError, LogClient, openClient } from './log-client.js'
+import type { LogHost } from './log-host.js'
 import { checkOpenOptions, checkTopicOptions, type OpenOptions, type TopicOptions } from './options.js'
+import { type PublishedStats, readPublishedStats } from './published-stats.js'
+import { type ScanOptions, scanTopic } from './scan.js'
 import type { WalrusStats } from './stats.js'
 import { Topic } from './topic.js'
 
@@ -52,7 +56,7 @@ export interface WalrusHandle {
 export class Walrus {
   readonly directory: string
   readonly #client: LogClient
-  readonly #host: Host | undefined
+  readonly #host: LogHost | undefined
   readonly #fs: FileSystem
   readonly #fileSystem: string | undefined
   readonly #connection: Connection | undefined
@@ -62,7 +66,7 @@ export class Walrus {
   private constructor(parts: {
     directory: string
     client: LogClient
-    host: Host | undefined
+    host: LogHost | undefined
     fs: FileSystem
     fileSystem: string | undefined
     groups: GroupClient
@@ -82,6 +86,7 @@ export class Walrus {
   /**
    * Opens the log in `directory`, which is made where there is none, and holds it until `close`. Without a directory or a
    * namespace, the environment's `WALRUS_DATA_DIR` and `WALRUS_INSTANCE_KEY` say which, else `./data` and `default`.
+   * With `readOnly` it is neither made nor held: it is read and followed, also beside a process that writes.
    * Throws `LOCKED` (`error.pid`), `INVALID_ARGUMENT` (`error.field`).
    */
   static async open(directory?: string, options: OpenOptions = {}): Promise<Walrus> {
@@ -90,11 +95,11 @@ export class Walrus {
     checkDirectory(root)
     checkName('namespace', filled.namespace)
     const memory = SharedMemory.allocate(filled.laneBytesMax)
-    const host = await Host.open(root, memory, filled)
+    const host = await (filled.readOnly ? ReadOnlyHost : Host).open(root, memory, filled)
     const client = new LogClient(memory, claimClient(memory), host)
     openClient(memory, client.client)
     const { fileSystem } = filled
-    host.groups = new GroupService(host, client, filled.onEvent ?? (() => {}))
+    host.begin(client)
     const groups = new GroupClient(client, host.groups.place)
     answerAttachedThreads(client, host)
     const fs = await loadFileSystem(fileSystem)
@@ -131,6 +136,8 @@ export class Walrus {
       deleteTopic: (name) => control!.calls.deleteTopic(name),
       trim: (request) => control!.calls.trim(request),
       openProducer: (request) => control!.calls.openProducer(request),
+      refresh: () => control!.calls.refresh(),
+      recheck: (topic) => control!.calls.recheck(topic),
       cursorLog: () => control!.calls.cursorLog(),
       compactCursors: () => control!.calls.compactCursors(),
       joinGroup: (request) => control!.calls.joinGroup(request),
@@ -187,6 +194,32 @@ export class Walrus {
     await this.#client.control.deleteTopic(name)
   }
 
+  /**
+   * Copies all that is acknowledged into a log in the directory `target`, which is made where there is none; what is there
+   * from a backup before is not copied again. Rejects with `LOCKED` where somebody has that log open, `INVALID_ARGUMENT`
+   * where it is no backup of this one's past, `SEGMENT_CORRUPT` where this one is damaged, and the signal's reason.
+   */
+  async backup(target: string, options: BackupOptions = {}): Promise<BackupReport> {
+    this.#client.requireOpen()
+    return runBackup(this.directory, target, this.#fileSystem, options)
+  }
+
+  /**
+   * Reads all that is acknowledged of a topic on several threads, through the function that is the default export of the
+   * module at `module`: it is given some batches of one partition at a time (an iterable, which reads as it is walked over,
+   * so that memory stays the same however large the topic is), and what it returns is a part of the result. `reduce` makes
+   * one of two parts; in which order is left open. Undefined where no part came and there is no `initial`.
+   * Rejects with `SCAN_FAILED` where the function fails (`cause`: its own error), `UNKNOWN_TOPIC`, `SEGMENT_CORRUPT`,
+   * `OFFSET_OUT_OF_RANGE` where records are forgotten before they are read, and the signal's reason.
+   */
+  async scan<Part>(topic: string, module: URL | string, options: ScanOptions<Part>): Promise<Part | undefined> {
+    this.#client.requireOpen()
+    const { control } = this.#client
+    if (!(await control.topics()).some(({ name }) => name === topic)) throw noTopic(topic)
+    const place = await control.openTopic(topic, {})
+    return scanTopic(this.#client, place, { fileSystem: this.#fileSystem }, module, options)
+  }
+
   /** Counters of all writers since the log was opened. For the opener's thread. */
   stats(): WalrusStats {
     if (this.#host === undefined)
@@ -194,6 +227,15 @@ export class Walrus {
         field: 'thread',
       })
     return this.#host.stats()
+  }
+
+  /**
+   * What the process that writes has said of its threads within the last second or so, also in a log opened with `readOnly`;
+   * undefined where none writes.
+   */
+  async publishedStats(): Promise<PublishedStats | undefined> {
+    this.#client.requireOpen()
+    return readPublishedStats(this.directory)
   }
 
   /** For another thread of this process: `Walrus.attach(handle)`. Valid until the log is closed. */
@@ -256,6 +298,13 @@ export class Walrus {
     if (this.#client.isClosed) return
     for (const producer of this.#client.producers) if (producer.hasUnsettled) void producer.flush().catch(() => {})
   }
+}
+
+function noTopic(name: string): WalrusError {
+  return new WalrusError(
+    'UNKNOWN_TOPIC',
+    `there is no topic ${JSON.stringify(name)}; create it, or look at the list of topics`,
+  )
 }
 
 /** An attached thread's control lanes to the host. */
@@ -332,13 +381,13 @@ function checkDirectory(directory: unknown): asserts directory is string {
 }
 
 /** The host's part: whenever its doorbell rings, new clients are taken notice of and everybody's calls are answered. */
-function answerAttachedThreads(client: LogClient, host: Host): void {
+function answerAttachedThreads(client: LogClient, host: LogHost): void {
   const { memory } = client
   const endpoints = new Map<number, { life: number; endpoint: LaneEndpoint }>()
   let attachSeen = 0
   client.doorbell.listen({
     poll() {
-      host.maintenance.poll()
+      host.poll()
       const attached = Atomics.load(memory.words, HEADER_ATTACH_SIGNAL_AT)
       if (attached !== attachSeen) {
         attachSeen = attached

@@ -28,6 +28,8 @@ export const HEADER_ATTACH_SIGNAL_AT = 2
 export const HEADER_SEALED_SIGNAL_AT = 3
 /** Two random words that name the log among those of the process. Written by the opener. */
 export const HEADER_TOKEN_AT = 4
+/** 1: the log was opened with `readOnly`. Written by the opener, constant. */
+export const HEADER_READ_ONLY_AT = 6
 /** Number of the host's own client slot. */
 export const HOST_CLIENT = 0
 
@@ -126,6 +128,9 @@ export const PARTITION_ROLL_WANTED_AT = 5
 /** 1: with `everyMs`, something was written that the next scheduled sync is for. Set by the writer behind the written
  *  point, taken back by the sync thread before it reads that. */
 export const PARTITION_SYNC_SCHEDULED_AT = 6
+/** 1: the first offset has moved, which other processes are to be told. Set by the host, taken by the writer,
+ *  which the sync thread calls where it finds it set as it lets the partition go. */
+export const PARTITION_PUBLISH_WANTED_AT = 7
 /** Which of the two copies of the written point is valid. Written by the writer. */
 export const PARTITION_WRITTEN_SELECT_AT = LINE_WORDS
 /** Two copies of (segment base, byte position, offset), each 64 bits: all bytes before that point are written. */

@@ -1,6 +1,8 @@
 import { availableParallelism } from 'node:os'
+import type { BackupReport } from '@walrus-log/core'
 import { Piscina } from 'piscina'
 import { decodeError } from '../message/error-codec.js'
+import type { BackupReply, BackupRequest } from './backup-task.js'
 import type { KeepReply, KeepRequest } from './keep-tasks.js'
 import type { AheadRequest, FillReply, FillRequest, StoreReply, StoreRequest } from './tasks.js'
 
@@ -45,6 +47,14 @@ export class ReaderPool {
     const reply: StoreReply = await this.#pool.run(task, { name: 'store' })
     if (!reply.ok) throw decodeError(reply.error)
     return reply
+  }
+
+  /** Runs a backup to its end, and tells how far it is over the port. Throws the task's own error. */
+  async backup(request: WithoutPlace<BackupRequest>): Promise<BackupReport | 'stopped'> {
+    const task = { ...request, fileSystem: this.#fileSystem, directory: this.#directory }
+    const reply: BackupReply = await this.#pool.run(task, { name: 'backup', transferList: [request.progress] })
+    if (!reply.ok) throw decodeError(reply.error)
+    return reply.report
   }
 
   /** Forgets: see `keep-tasks.ts`. Throws the task's own error. */

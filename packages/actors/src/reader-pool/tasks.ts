@@ -8,6 +8,8 @@ import {
   fileBytes,
   loadIndex,
   loadRegistry,
+  loadState,
+  openWatermarks,
   type ProducerOpening,
   type ProducerRegistry,
   type ReadGap,
@@ -22,8 +24,11 @@ import {
   type TopicConfig,
   type TopicRequest,
   TopicStore,
+  type TopicView,
   trimCursorLog,
+  viewTopic,
   type WasmMemory,
+  type WatermarksHeader,
   withCode,
 } from '@walrus-log/core'
 import { encodeError } from '../message/error-codec.js'
@@ -32,6 +37,8 @@ import type { EncodedError } from '../writer/messages.js'
 import { type KeepReply, type KeepRequest, keep } from './keep-tasks.js'
 import { fillAhead } from './read-ahead.js'
 import type { WindowRingMemory } from './window-ring.js'
+
+export { backup } from './backup-task.js'
 
 // What the threads of the reader pool do. Each task opens what it needs and leaves nothing open but a few read-only
 // descriptors, so that any thread can do any task.
@@ -61,11 +68,13 @@ export type FillReply =
 
 export type StoreRequest = { fileSystem: string | undefined; directory: string } & (
   | { call: 'directory' }
-  | { call: 'prepare' }
+  | { call: 'prepare'; opened: WatermarksHeader }
   | { call: 'open'; name: string; request: TopicRequest; defaults: { durability: Durability } }
   | { call: 'get'; name: string }
   | { call: 'producers'; name: string; openings: ProducerOpening[] }
   | { call: 'list' }
+  | { call: 'view'; name: string; skip: boolean }
+  | { call: 'first-offsets'; directories: string[] }
   | { call: 'delete'; name: string }
   | { call: 'keep'; keep: KeepRequest }
   | { call: 'read-cursors'; partitionDirectory: string; from: number | undefined; end: number }
@@ -83,6 +92,9 @@ export type StoreReply =
       registry?: ProducerRegistry
       producers?: ({ id: number; epoch: number } | EncodedError)[]
       cursors?: CursorEntry[]
+      watermarks?: Map<string, number>
+      view?: TopicView
+      offsetsFirst?: number[]
     }
   | { ok: false; error: EncodedError }
 
@@ -171,7 +183,7 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         return { ok: true }
       case 'prepare':
         topics.finishDeletions()
-        return { ok: true }
+        return { ok: true, watermarks: openWatermarks(fs, request.directory, request.opened) }
       case 'open':
         return {
           ok: true,
@@ -187,6 +199,10 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         const producers = opened.map((producer) => (producer instanceof Error ? encodeError(producer) : producer))
         return { ok: true, producers, registry }
       }
+      case 'view':
+        return { ok: true, view: viewTopic(fs, request.directory, request.name, request.skip) }
+      case 'first-offsets':
+        return { ok: true, offsetsFirst: request.directories.map((directory) => loadState(fs, directory).offsetFirst) }
       case 'list':
         return { ok: true, topics: topics.list() }
       case 'delete':

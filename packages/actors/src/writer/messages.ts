@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Durability, KnownGood, RecoveryMode, RolledSegment } from '@walrus-log/core'
 import type { SharedBuffers } from '../memory/shared-memory.js'
 import type { LargeBatch } from '../message/large-batches.js'
+import type { WatermarkPlace } from './watermark-publisher.js'
 
 /**
  * What the host and a writer's two threads say to each other over ports. Records never travel here.
@@ -22,6 +23,8 @@ export interface PartitionAssignment {
   recovery: RecoveryMode
   /** The topic's named producers; undefined where there are none. */
   producers?: AssignedProducers
+  /** Where other processes are told how far it is. */
+  watermark: WatermarkPlace
 }
 
 export interface AssignedProducers {
@@ -55,7 +58,7 @@ export interface RecoveryNotice {
 }
 
 export type SyncMessage =
-  | { type: 'watch'; slot: number; directory: string; durability: Durability }
+  | { type: 'watch'; slot: number; directory: string; durability: Durability; watermark: WatermarkPlace }
   | { type: 'rolled'; slot: number; segment: RolledSegment }
   | { type: 'release'; slot: number }
   | { type: 'stop' }

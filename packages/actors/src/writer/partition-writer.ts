@@ -34,6 +34,7 @@ import { PartitionFiles } from './partition-files.js'
 import { acknowledge } from './settlement.js'
 import { SharedPartition } from './shared-partition.js'
 import { StagedWrite } from './staged-write.js'
+import type { WatermarkPublisher } from './watermark-publisher.js'
 import type { WriterLane } from './writer-lane.js'
 
 export interface PartitionWriterContext {
@@ -49,6 +50,7 @@ export interface PartitionWriterContext {
   /** Tells the host. */
   onRecovered: (notice: RecoveryNotice) => void
   count: (counter: number, by: number) => void
+  watermarks: WatermarkPublisher
 }
 
 /**
@@ -107,6 +109,15 @@ export class PartitionWriter {
     this.#moveWritten()
     this.shared.hold()
     this.#acknowledgeAll()
+    this.shared.letGo()
+  }
+
+  /** Tells other processes of another first offset, where the host wants that. While the sync thread holds the partition, that
+   *  one asks for it once more when it lets go: nothing waits for it. */
+  maybePublish(): void {
+    if (!this.shared.isPublishWanted || !this.shared.tryHold()) return
+    this.shared.setPublished()
+    this.#context.watermarks.publish(this.slot, this.shared.durable)
     this.shared.letGo()
   }
 
@@ -266,15 +277,11 @@ export class PartitionWriter {
   }
 
   #acknowledgeAll(): void {
-    const { memory, writer, lanes } = this.#context
+    const { memory, writer, lanes, watermarks } = this.#context
     const snapshot = lanes.snapshot(this.slot)
-    acknowledge(
-      memory,
-      writer,
-      this.slot,
-      snapshot,
-      this.#files.log === undefined ? this.shared.durable : this.shared.written,
-    )
+    const point = this.#files.log === undefined ? this.shared.durable : this.shared.written
+    watermarks.publish(this.slot, point)
+    acknowledge(memory, writer, this.slot, snapshot, point)
     this.noteAcknowledged()
   }
 

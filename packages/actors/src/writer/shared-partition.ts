@@ -8,6 +8,7 @@ import {
   PARTITION_DURABLE_SELECT_AT,
   PARTITION_EPOCH_AT,
   PARTITION_FIRST_OFFSET_AT,
+  PARTITION_PUBLISH_WANTED_AT,
   PARTITION_ROLL_WANTED_AT,
   PARTITION_SEALED_AT,
   PARTITION_SYNC_BUSY_AT,
@@ -77,6 +78,16 @@ export class SharedPartition {
   /** Takes the host's wish that the open segment be ended. Returns whether there was one. */
   takeRollWanted(): boolean {
     return Atomics.exchange(this.#memory.words, this.#at + PARTITION_ROLL_WANTED_AT, 0) === 1
+  }
+
+  /** The host wants other processes told of another first offset. */
+  get isPublishWanted(): boolean {
+    return Atomics.load(this.#memory.words, this.#at + PARTITION_PUBLISH_WANTED_AT) === 1
+  }
+
+  /** Before it is read what they are told. */
+  setPublished(): void {
+    Atomics.store(this.#memory.words, this.#at + PARTITION_PUBLISH_WANTED_AT, 0)
   }
 
   /** Says that there is something for a scheduled sync. Returns whether that is news to the sync thread. */

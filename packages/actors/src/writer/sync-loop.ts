@@ -20,6 +20,7 @@ import {
   HEADER_SEALED_SIGNAL_AT,
   HOST_CLIENT,
   PARTITION_CUT_WANTED_AT,
+  PARTITION_PUBLISH_WANTED_AT,
   PARTITION_SEALED_AT,
   PARTITION_SYNC_BUSY_AT,
   PARTITION_SYNC_ERROR_AT,
@@ -47,6 +48,7 @@ import { SlotBits, setBit } from '../memory/slot-bits.js'
 import { LaneTable, type WrittenSnapshot } from './lane-table.js'
 import type { SyncMessage } from './messages.js'
 import { acknowledge } from './settlement.js'
+import { WatermarkPublisher } from './watermark-publisher.js'
 
 /** A full segment of a topic that asks for no sync is sealed this long after it was rolled: by then the system has
  *  written most of it back by itself, and syncing it does not compete with the ingest. */
@@ -81,6 +83,7 @@ export class SyncLoop {
   readonly #port: MessagePort
   readonly #lanes: LaneTable
   readonly #partitions = new Map<number, WatchedPartition>()
+  readonly #watermarks: WatermarkPublisher
   /** Partitions that the writer wants looked at. */
   readonly #ready: SlotBits
   /** When scheduled syncs and seals are due, by `performance.now()`. */
@@ -96,6 +99,7 @@ export class SyncLoop {
     this.#fs = fs
     this.#port = port
     this.#lanes = new LaneTable(memory, writer)
+    this.#watermarks = new WatermarkPublisher(memory)
     this.#ready = new SlotBits(memory.words, writerAt(writer) + WRITER_SYNC_READY_AT)
   }
 
@@ -116,6 +120,7 @@ export class SyncLoop {
     }
     for (const slot of this.#partitions.keys()) this.#sealAll(slot)
     for (const partition of this.#partitions.values()) this.#release(partition)
+    this.#watermarks.close()
   }
 
   #hasWork(): boolean {
@@ -139,6 +144,7 @@ export class SyncLoop {
         if (before !== undefined) this.#release(before)
         const partition = watched(message.slot, message.directory, message.durability)
         this.#partitions.set(message.slot, partition)
+        this.#watermarks.add(message.slot, message.watermark)
         this.#ready.include(message.slot)
         // A bit that came before this message was taken for nobody's.
         setBit(this.#memory.words, writerAt(this.#writer) + WRITER_SYNC_READY_AT, message.slot)
@@ -154,6 +160,7 @@ export class SyncLoop {
       case 'release': {
         const partition = this.#partitions.get(message.slot)
         this.#partitions.delete(message.slot)
+        this.#watermarks.remove(message.slot)
         if (partition !== undefined) this.#release(partition)
         return
       }
@@ -232,9 +239,13 @@ export class SyncLoop {
         this.#fail(partition, error)
         return
       }
+      this.#watermarks.publish(partition.slot, point)
       acknowledge(this.#memory, this.#writer, partition.slot, snapshot, point)
       Atomics.store(words, stateAt, SYNC_IDLE)
       notifyAll(words, stateAt)
+      // Looked at behind the store: a writer that came in vain set it, or found it set, before.
+      if (Atomics.load(words, partitionAt(partition.slot) + PARTITION_PUBLISH_WANTED_AT) === 1)
+        this.#callWriter(partition.slot)
       this.#tellSealed()
       // The writer leaves to this thread what it wrote while the state was held: look again, now that it is not.
       if (!this.#hasNew(partition, snapshot, point)) return
@@ -332,7 +343,13 @@ export class SyncLoop {
       (constants.errno as Record<string, number>)[systemErrorCode(error)] ?? constants.errno.EIO
     Atomics.store(words, at + PARTITION_SYNC_STATE_AT, SYNC_FAILED)
     notifyAll(words, at + PARTITION_SYNC_STATE_AT)
-    setBit(words, writerAt(this.#writer) + WRITER_ATTENTION_AT, partition.slot)
+    this.#callWriter(partition.slot)
+  }
+
+  /** Has the writer look at the partition. */
+  #callWriter(slot: number): void {
+    const { words } = this.#memory
+    setBit(words, writerAt(this.#writer) + WRITER_ATTENTION_AT, slot)
     Atomics.add(words, writerAt(this.#writer) + WRITER_CONTROL_AT, 1)
     ring(words, writerAt(this.#writer) + WRITER_DOORBELL_AT)
   }

@@ -28,6 +28,7 @@ import { encodeRefusal } from './outcome.js'
 import { PartitionWriter, type PartitionWriterContext } from './partition-writer.js'
 import { ReadyBits } from './ready-bits.js'
 import { openLanes } from './settlement.js'
+import { WatermarkPublisher } from './watermark-publisher.js'
 import { finishMove, WriterLane } from './writer-lane.js'
 
 /** More unsynced bytes than this, and the sync goes to the sync thread, so that writing goes on meanwhile. Below, the
@@ -81,6 +82,7 @@ export class WriterLoop {
       onRolled: (slot, segment) => this.#tellSync({ type: 'rolled', slot, segment }),
       onPoisoned: (assignment) => this.#watch(assignment),
       onRecovered: (notice) => options.control.postMessage(notice),
+      watermarks: new WatermarkPublisher(memory),
       count: (counter, by) => {
         memory.doubles[countersAt + counter] += by
       },
@@ -113,6 +115,7 @@ export class WriterLoop {
       sleepUntilRung(words, this.#at + WRITER_DOORBELL_AT, hasWork)
     }
     for (const partition of this.#partitions.values()) this.#finish(partition)
+    this.#context.watermarks.close()
     this.#tellSync({ type: 'stop' })
     this.#reply({ id: this.#stopId!, ok: true, value: 0 })
   }
@@ -206,6 +209,7 @@ export class WriterLoop {
     if (partition === undefined) return
     this.#poisonIfSyncFailed(partition)
     if (partition.shared.takeRollWanted()) this.#roll(partition)
+    partition.maybePublish()
   }
 
   #poisonIfSyncFailed(partition: PartitionWriter): void {
@@ -245,6 +249,7 @@ export class WriterLoop {
 
   #open(assignment: PartitionAssignment, resume: boolean): number {
     const partition = new PartitionWriter(this.#context, assignment)
+    this.#context.watermarks.add(assignment.slot, assignment.watermark)
     partition.open(resume)
     this.#partitions.set(assignment.slot, partition)
     this.#attention.include(assignment.slot)
@@ -252,8 +257,8 @@ export class WriterLoop {
     return 0
   }
 
-  #watch({ slot, directory, durability }: PartitionAssignment): void {
-    this.#tellSync({ type: 'watch', slot, directory, durability })
+  #watch({ slot, directory, durability, watermark }: PartitionAssignment): void {
+    this.#tellSync({ type: 'watch', slot, directory, durability, watermark })
   }
 
   #close(slot: number): number {
@@ -262,6 +267,7 @@ export class WriterLoop {
     this.#pass()
     this.#finish(partition)
     this.#partitions.delete(slot)
+    this.#context.watermarks.remove(slot)
     this.#tellSync({ type: 'release', slot })
     return 0
   }

@@ -128,7 +128,7 @@ describe('names and options', () => {
       const opening = Walrus.open(path.dirname(walrus.directory), { namespace: name })
       await expectRefusal(opening, 'INVALID_ARGUMENT', { field: 'namespace' })
     }
-    expect(fs.readdirSync(walrus.directory)).toEqual(['LOCK'])
+    expect(fs.readdirSync(walrus.directory)).toEqual(['LOCK', 'watermarks'])
   })
 
   test.each([

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import type { CommandAction } from './action.js'
+import { addBackup } from './backup.js'
 import { createContext } from './context.js'
 import { addDelete } from './delete.js'
 import { addDump } from './dump.js'
@@ -35,7 +36,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const action: CommandAction = async (run) => {
     exitCode = await run()
   }
-  for (const add of [addIngest, addTopics, addRead, addStats, addVerify, addTrim, addDelete]) {
+  for (const add of [addIngest, addTopics, addRead, addStats, addVerify, addBackup, addTrim, addDelete]) {
     addCommonOptions(add(program, context, action))
   }
   addDump(program, context, action)

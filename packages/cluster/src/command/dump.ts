@@ -1,6 +1,16 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
-import { type DumpItem, dumpGaps, dumpIndex, dumpSegment, NodeFileSystem, WalrusError } from '@walrus-log/core'
+import {
+  type DumpItem,
+  dumpGaps,
+  dumpIndex,
+  dumpSegment,
+  isLockHeld,
+  NodeFileSystem,
+  parseBaseOffset,
+  viewTopic,
+  WalrusError,
+} from '@walrus-log/core'
 import type { Command } from 'commander'
 import type { CommandAction } from './action.js'
 import type { CommandContext } from './context.js'
@@ -31,8 +41,11 @@ async function dump(file: string, options: DumpOptions, { stdout }: CommandConte
   }
   const show = options.json ? itemAsJson : (item: DumpItem) => itemAsLine(item, stdout.columns ?? 120)
   let isDamaged = false
+  const end = acknowledgedEnd(file)
   let left = options.limit ?? Number.POSITIVE_INFINITY
   for (const item of itemsOf(file)) {
+    // What its writer is just writing is no damage.
+    if (item.type === 'damage' && item.position >= end) continue
     if (item.type === 'damage' && !item.isGivenUp) isDamaged = true
     if (item.type === 'record' && options.batches) continue
     if ((item.type === 'record' || item.type === 'batch') && left <= 0) break
@@ -41,6 +54,21 @@ async function dump(file: string, options: DumpOptions, { stdout }: CommandConte
     if (stdout.isClosed) break
   }
   return isDamaged ? EXIT_FAILED : EXIT_OK
+}
+
+/** Byte of the file behind which nothing is acknowledged, while another process writes it. */
+function acknowledgedEnd(file: string): number {
+  const [partition, topic, directory] = [1, 2, 3].map((up) => path.resolve(file, ...Array(up).fill('..')))
+  const everything = Number.POSITIVE_INFINITY
+  try {
+    if (!isLockHeld(directory)) return everything
+    const { partitions } = viewTopic(new NodeFileSystem(), directory, path.basename(topic), true)
+    const readable = partitions[Number(path.basename(partition))]?.readable
+    return readable?.baseOffset === parseBaseOffset(path.basename(file), '.log') ? readable!.position : everything
+  } catch {
+    // It lies elsewhere than in a log.
+    return everything
+  }
 }
 
 /** By the file's name, whatever a repair has put behind it. */

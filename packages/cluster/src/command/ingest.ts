@@ -6,7 +6,7 @@ import type { CommandContext, CommonOptions } from './context.js'
 import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK } from './exit-code.js'
 import { outcomeLines, planLines, summaryTables } from './ingest-text.js'
 import { parseCount, parseDelimiter, parseDurability } from './option-values.js'
-import { ProgressReporter } from './progress-reporter.js'
+import { ingestShown, ProgressReporter } from './progress-reporter.js'
 
 interface IngestCommandOptions extends CommonOptions {
   topic?: string
@@ -87,7 +87,7 @@ async function runIngest(files: string[], options: IngestCommandOptions, context
         onPlan: (plan) => {
           for (const line of planLines(plan)) reporter.line(line)
         },
-        onProgress: (progress) => reporter.update(progress),
+        onProgress: (progress) => reporter.update(ingestShown(progress)),
         onReject: ({ file, line, reason }) => reporter.line(stderr.colours.yellow(`${file}:${line}: ${reason}`)),
       },
     )

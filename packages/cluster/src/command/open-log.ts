@@ -3,17 +3,21 @@ import type { Topic, Walrus } from '@walrus-log/actors'
 import { WalrusError } from '@walrus-log/core'
 import type { CommonOptions } from './context.js'
 
-/** Opens a log that must be there already, for as long as `use` takes. */
+/**
+ * Opens a log that must be there already, for as long as `use` takes. With `readOnly` also one that another process writes:
+ * what only looks changes nothing.
+ */
 export async function withLog<Result>(
   { dir, namespace }: CommonOptions,
   use: (walrus: Walrus) => Promise<Result>,
+  { readOnly = false }: { readOnly?: boolean } = {},
 ): Promise<Result> {
   if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) {
     throw new WalrusError('INVALID_ARGUMENT', `there is no log in ${dir}; --dir names its directory`, { field: 'dir' })
   }
   // Loaded here, so that help and complaints about arguments are there at once.
   const { Walrus } = await import('@walrus-log/actors')
-  const walrus = await Walrus.open(dir, { namespace })
+  const walrus = await Walrus.open(dir, { namespace, readOnly })
   try {
     return await use(walrus)
   } finally {

@@ -9,6 +9,12 @@ export function parseCount(text: string): number {
   return count
 }
 
+export function parseSeconds(text: string): number {
+  const seconds = Number(text)
+  if (!/^\d+(\.\d+)?$/.test(text) || seconds <= 0) throw new InvalidArgumentError('A number of seconds above 0.')
+  return seconds
+}
+
 export function parseDurability(text: string): Durability {
   if (text === 'disk' || text === 'os' || text === 'none') return text
   if (/^\d+$/.test(text) && Number(text) > 0) return { everyMs: Number(text) }

@@ -8,12 +8,20 @@ const LINE_EVERY_MS = 1000
 const BAR_EVERY_MS = 100
 const FRACTION_TO_TELL = 0.01
 
+/** How far a run is. `text` is asked for when it is shown. */
+export interface Shown {
+  phase: string
+  /** Of the whole, 0 to 1; undefined where nobody knows. */
+  fraction: number | undefined
+  text: () => string
+}
+
 /** Shows how far a run is: a bar on a terminal, a line a second elsewhere. */
 export class ProgressReporter {
   readonly #output: Output
   readonly #bar: cliProgress.SingleBar | undefined
   readonly #timer: NodeJS.Timeout
-  #progress: IngestProgress | undefined
+  #progress: Shown | undefined
   #isBarShown = false
   readonly #onExit = () => this.end()
 
@@ -27,7 +35,7 @@ export class ProgressReporter {
     process.once('exit', this.#onExit)
   }
 
-  update(progress: IngestProgress): void {
+  update(progress: Shown): void {
     const isNewPhase = this.#progress?.phase !== progress.phase
     this.#progress = progress
     if (this.#bar && isNewPhase) this.#show()
@@ -50,13 +58,13 @@ export class ProgressReporter {
     const progress = this.#progress
     if (!progress) return
     if (!this.#bar) {
-      this.#output.line(progressText(progress))
+      this.#output.line(progress.text())
       return
     }
-    const fraction = fractionOf(progress) ?? 0
+    const { fraction = 0, text } = progress
     if (!this.#isBarShown) this.#bar.start(1, 0, { text: '' })
     this.#isBarShown = true
-    this.#bar.update(fraction, { text: progressText(progress) })
+    this.#bar.update(fraction, { text: text() })
   }
 }
 
@@ -75,6 +83,10 @@ function createBar(output: Output): cliProgress.SingleBar {
     },
     cliProgress.Presets.shades_classic,
   )
+}
+
+export function ingestShown(progress: IngestProgress): Shown {
+  return { phase: progress.phase, fraction: fractionOf(progress), text: () => progressText(progress) }
 }
 
 function fractionOf({ bytes, bytesTotal }: IngestProgress): number | undefined {

@@ -47,16 +47,20 @@ export function addRead(program: Command, context: CommandContext, action: Comma
 
 function readTopic(name: string, options: ReadOptions, context: CommandContext): Promise<number> {
   const signal = context.interruptible()
-  return withLog(options, async (walrus) => {
-    try {
-      const topic = await existingTopic(walrus, name)
-      if (options.group === undefined) await printRecords(topic, options, signal, context)
-      else await consumeRecords(topic, options.group, options, signal, context)
-    } catch (error) {
-      if (!signal.aborted) throw error
-    }
-    return signal.aborted ? EXIT_INTERRUPTED : EXIT_OK
-  })
+  return withLog(
+    options,
+    async (walrus) => {
+      try {
+        const topic = await existingTopic(walrus, name)
+        if (options.group === undefined) await printRecords(topic, options, signal, context)
+        else await consumeRecords(topic, options.group, options, signal, context)
+      } catch (error) {
+        if (!signal.aborted) throw error
+      }
+      return signal.aborted ? EXIT_INTERRUPTED : EXIT_OK
+    },
+    { readOnly: options.group === undefined },
+  )
 }
 
 type Print = Parameters<typeof recordAsLine>[0]

@@ -15,14 +15,18 @@ export function addTopics(program: Command, context: CommandContext, action: Com
 }
 
 async function listTopics(options: CommonOptions, { stdout }: CommandContext): Promise<number> {
-  const topics = await withLog(options, async (walrus) => {
-    const listed = []
-    for (const { name, partitions, codec, durability } of await walrus.topics()) {
-      const { records, bytes } = await (await walrus.topic(name)).stats()
-      listed.push({ name, partitions, codec, durability, records, bytes })
-    }
-    return listed
-  })
+  const topics = await withLog(
+    options,
+    async (walrus) => {
+      const listed = []
+      for (const { name, partitions, codec, durability } of await walrus.topics()) {
+        const { records, bytes } = await (await walrus.topic(name)).stats()
+        listed.push({ name, partitions, codec, durability, records, bytes })
+      }
+      return listed
+    },
+    { readOnly: true },
+  )
   if (options.json) {
     stdout.line(JSON.stringify({ dir: options.dir, topics }))
   } else if (topics.length === 0) {

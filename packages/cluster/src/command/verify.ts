@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import {
+  type DirectoryLock,
   type Finding,
+  isWalrusError,
   lockDirectory,
   NodeFileSystem,
   type RepairMode,
@@ -22,7 +24,7 @@ interface VerifyCommandOptions extends CommonOptions {
 export function addVerify(program: Command, context: CommandContext, action: CommandAction): Command {
   return program
     .command('verify')
-    .description('read every byte of a log that nobody has open, and say what is damaged; exit code 1 if anything is')
+    .description('read every byte of a log, and say what is damaged; exit code 1 if anything is')
     .argument('[topics...]', 'these topics; all of them if left out')
     .addOption(
       new Option(
@@ -42,12 +44,13 @@ function verify(topics: string[], options: VerifyCommandOptions, { stdout }: Com
       field: 'dir',
     })
   }
-  const lock = lockDirectory(directory)
+  const lock = maybeLock(directory, repair !== undefined)
   try {
     const fs = new NodeFileSystem()
     const reports: TopicReport[] = []
     const chosen = topics.length > 0 ? topics : undefined
-    for (const report of verifyLog({ fs, directory, topics: chosen, repair, nowMs: Date.now() })) {
+    const beside = lock === undefined
+    for (const report of verifyLog({ fs, directory, topics: chosen, beside, repair, nowMs: Date.now() })) {
       reports.push(report)
       if (!json) for (const line of reportLines(report)) stdout.line(line)
     }
@@ -57,7 +60,17 @@ function verify(topics: string[], options: VerifyCommandOptions, { stdout }: Com
     // Damage was there, also where it has been repaired by now.
     return findings.length > 0 ? EXIT_FAILED : EXIT_OK
   } finally {
-    lock.release()
+    lock?.release()
+  }
+}
+
+/** Nobody begins to write meanwhile. Undefined where somebody writes already, beside whom one can look, but not mend. */
+function maybeLock(directory: string, isNeeded: boolean): DirectoryLock | undefined {
+  try {
+    return lockDirectory(directory)
+  } catch (error) {
+    if (isNeeded || !isWalrusError(error) || error.code !== 'LOCKED') throw error
+    return undefined
   }
 }
 

@@ -51,7 +51,7 @@ describe('walrus delete', () => {
     const dir = await filledLog()
     const { code, stdout } = await walrus(['delete', 'trips', '--dir', dir, '--json'])
     expect({ code, told: JSON.parse(stdout) }).toEqual({ code: 0, told: { dir, topic: 'trips', records: 35 } })
-    expect(fs.readdirSync(path.join(dir, 'default')).sort()).toEqual(['LOCK', 'two'])
+    expect(fs.readdirSync(path.join(dir, 'default')).sort()).toEqual(['LOCK', 'two', 'watermarks'])
     expect(await valuesOf(dir, 'two')).toHaveLength(10)
     expect((await walrus(['delete', 'trips', '--dir', dir])).code).toBe(2)
   })
@@ -75,6 +75,6 @@ describe('namespaces', () => {
       const { code, stderr } = await run(name, 'topics')
       expect({ code, stderr }, name).toEqual({ code: 2, stderr: expect.stringMatching(/^INVALID_ARGUMENT: namespace/) })
     }
-    expect(fs.readdirSync(dir).sort()).toEqual(['orders-7', 'other'])
+    expect(fs.readdirSync(dir).sort()).toEqual(['orders-7'])
   })
 })

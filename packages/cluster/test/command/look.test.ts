@@ -61,12 +61,18 @@ describe('walrus topics and stats', () => {
     expect(stderr).toContain('there is no log in')
   })
 
-  it('say who holds the log', async () => {
+  it('look beside a process that writes; who wants to write is told who it is', async () => {
     const log = await Walrus.open(dir)
-    const { code, stderr } = await walrus(['stats', '--dir', dir])
+    const stats = await walrus(['stats', 'trips', '--dir', dir, '--json'])
+    const topics = await walrus(['topics', '--dir', dir, '--json'])
+    const read = await walrus(['read', 'trips', '--dir', dir, '--values'])
+    const group = await walrus(['read', 'trips', '--dir', dir, '--group', 'g'])
     await log.close()
-    expect(code).toBe(1)
-    expect(stderr).toMatch(new RegExp(`^LOCKED: .*\\b${process.pid}\\b.*\\n$`))
+    expect(JSON.parse(stats.stdout).topics).toMatchObject([{ topic: 'trips', records: 10 }])
+    expect(JSON.parse(topics.stdout).topics).toHaveLength(3)
+    expect(read.stdout.split('\n')).toHaveLength(11)
+    expect(group.code).toBe(1)
+    expect(group.stderr).toMatch(new RegExp(`^LOCKED: .*\\b${process.pid}\\b.*\\n$`))
   })
 })
 

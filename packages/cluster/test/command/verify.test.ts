@@ -55,13 +55,33 @@ describe('walrus verify', () => {
     expect((await walrus(['read', 'one', '--dir', dir, '--values'])).stderr).toMatch(/records 2 to 2 are not there/)
   })
 
-  it('refuses while a process has the log, and what is not there', async () => {
+  it('looks beside a process that writes, at what is acknowledged, and refuses to mend there', async () => {
     const { dir } = await damagedLog()
     const log = await Walrus.open(dir)
-    const locked = await walrus(['verify', '--dir', dir])
-    await log.close()
-    expect(locked.code).toBe(1)
-    expect(locked.stderr).toMatch(new RegExp(`^LOCKED: .*\\b${process.pid}\\b`))
+    const producer = (await log.topic('three', { codec: 'utf8', segmentBytes: 4096, durability: 'os' })).producer()
+    let isWriting = true
+    const writing = (async () => {
+      while (isWriting) await producer.append('x'.repeat(500))
+    })()
+    try {
+      const beside = await walrus(['verify', 'two', 'three', '--dir', dir])
+      expect(beside).toMatchObject({ code: 0, stderr: '' })
+      expect(beside.stdout).toMatch(/^sound {3}two: 5 records.*\nsound {3}three/)
+      expect((await walrus(['verify', 'one', '--dir', dir])).code).toBe(1)
+      const locked = await walrus(['verify', '--repair', 'cut', '--dir', dir])
+      expect(locked.code).toBe(1)
+      expect(locked.stderr).toMatch(new RegExp(`^LOCKED: .*\\b${process.pid}\\b`))
+      const dumped = await walrus(['dump', path.join(dir, 'default/two/0', FIRST), '--json'])
+      expect(dumped.code).toBe(0)
+    } finally {
+      isWriting = false
+      await writing
+      await log.close()
+    }
+  })
+
+  it('refuses what is not there', async () => {
+    const { dir } = await damagedLog()
     expect((await walrus(['verify', 'nope', '--dir', dir])).code).toBe(2)
     expect((await walrus(['verify', '--dir', path.join(dir, 'nowhere')])).code).toBe(2)
     expect((await walrus(['verify', '--repair', 'all', '--dir', dir])).code).toBe(2)

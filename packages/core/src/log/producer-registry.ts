@@ -102,6 +102,12 @@ function register({ since, producers }: ProducerRegistry, { name, offsets }: Pro
   return producer
 }
 
+/** The file of a copy that has each partition up to `ends`: what is written to it from there on, a name may have written. */
+export function clampRegistry({ since, producers }: ProducerRegistry, ends: readonly number[]): Uint8Array {
+  const clamp = (end: number, offset: number | null): number | null => (offset === null ? null : Math.min(end, offset))
+  return encodeRegistry({ since: ends.map((end, partition) => clamp(end, since[partition] ?? null)), producers })
+}
+
 /** Throws `INVALID_ARGUMENT` unless it can name a producer. */
 export function checkProducerName(name: unknown): asserts name is string {
   const bytes = typeof name === 'string' ? Buffer.from(name) : Buffer.alloc(0)

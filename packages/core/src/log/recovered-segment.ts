@@ -78,7 +78,7 @@ export function soundHeader({
   base,
   name,
   file,
-}: Pick<SegmentInHand, 'options' | 'base' | 'name' | 'file'>): SegmentHeader | undefined {
+}: Pick<SegmentInHand, 'base' | 'name' | 'file'> & Pick<InRow, 'options'>): SegmentHeader | undefined {
   const header = readSegmentHeader(file, name)
   if (header !== undefined && (header.partition !== options.partition || header.baseOffset !== base)) {
     const { partition, baseOffset } = header
@@ -87,8 +87,15 @@ export function soundHeader({
   return header
 }
 
+/** A segment among its partition's. */
+export interface InRow {
+  options: Pick<RecoveryOptions, 'fs' | 'directory' | 'partition'>
+  result: Pick<RecoveredPartition, 'bases'>
+  place: number
+}
+
 /** What the segments behind this one say: their whole batches, and what any of those or their headers knew. */
-export function witnessBehind({ options, result, place }: SegmentInHand): Witness {
+export function witnessBehind({ options, result, place }: InRow): Witness {
   const witness = { batchCount: 0, acknowledgedOffset: 0 }
   for (const base of result.bases.slice(place + 1)) {
     const name = path.join(options.directory, segmentFileName(base))

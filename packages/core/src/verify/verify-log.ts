@@ -11,12 +11,15 @@ import { readWholeFile } from '../storage/publish-file.js'
 import { checkFileSystem, checkPath, refusal, takeFields } from './check-arguments.js'
 import { ADVICE, type Finding, type FindingKind } from './findings.js'
 import { copyFile, REPAIR_MODES, type RepairMode, repairPartition } from './repair-partition.js'
+import { verifyBeside } from './verify-beside.js'
 import { type PartitionPlace, type PartitionReport, verifyPartition } from './verify-partition.js'
 
 export interface VerifyOptions {
   fs: FileSystem
-  /** The namespace's; its lock is held by the caller. */
+  /** The namespace's; its lock is held by the caller, unless it verifies beside a writer. */
   directory: string
+  /** Another process has the log open: only what is acknowledged is judged. Not with `repair`. */
+  beside?: boolean
   /** All of them if left out. */
   topics?: readonly string[]
   repair?: RepairMode
@@ -34,7 +37,7 @@ export interface TopicReport {
   remaining: Finding[]
 }
 
-/** Reads every byte of a log that nobody has open, topic by topic, and mends what it is told to. */
+/** Reads every byte of a log, topic by topic, and mends what it is told to. */
 export function* verifyLog(given: VerifyOptions): Generator<TopicReport, void, undefined> {
   const options = checkOptions(given)
   const { fs, directory } = options
@@ -56,7 +59,7 @@ function isNames(topics: unknown): boolean {
   return topics.every((topic) => typeof topic === 'string')
 }
 
-const OPTIONS = ['fs', 'directory', 'topics', 'repair', 'nowMs'] as const
+const OPTIONS = ['fs', 'directory', 'beside', 'topics', 'repair', 'nowMs'] as const
 
 /** Whatever is to be mended: nothing has been touched when one of them is refused. */
 function checkOptions(given: VerifyOptions): VerifyOptions {
@@ -94,7 +97,9 @@ function verifyTopic(options: VerifyOptions, topic: string): TopicReport {
   const settings = checkTopic(fs, directory, topic)
   report.findings.push(...settings)
   const places = partitionsOf(fs, directory, topic)
-  for (const place of places) report.partitions.push(verifyPartition(fs, place))
+  for (const place of places) {
+    report.partitions.push(options.beside ? verifyBeside(fs, directory, place) : verifyPartition(fs, place))
+  }
   if (repair === undefined) return report
   if (settings.some(({ kind }) => kind === 'settings')) report.kept.push(...acceptSettings(fs, directory, topic, nowMs))
   report.remaining.push(...checkTopic(fs, directory, topic))

@@ -202,8 +202,8 @@ describe('the specification', () => {
       expect(sizes[sizes.length - 1], `table ${sizes.length}`).toBe(Number(field))
       sizes[sizes.length - 1] += Number(bytes)
     }
-    // Segment, batch and record header; index, gaps and producers header, each with its entries; partition state; a cursor.
-    expect(sizes).toEqual([64, 96, 16, 96, 24, 32, 32, 48, 24, 24, 64, 32])
+    // Segment, batch and record header; index, gaps and producers header, each with its entries; partition state; watermarks and an entry; a cursor.
+    expect(sizes).toEqual([64, 96, 16, 96, 24, 32, 32, 48, 24, 24, 64, 64, 64, 32])
   })
 
   it('shows the golden segment as it is', () => {

@@ -1,7 +1,9 @@
 import { isWalrusError } from '#core/errors.js'
 import { type EncodedBatch, encodeBatch } from '#core/format/batch-encoder.js'
+import type { Watermark } from '#core/format/watermarks-file.js'
 import { cutPartition } from '#core/log/cut-partition.js'
 import { PartitionLog } from '#core/log/partition-log.js'
+import { findReadable } from '#core/log/readable-end.js'
 import { STATE_FILE } from '#core/log/state-file.js'
 import type { RecoveryMode } from '#core/segment/recovery.js'
 import { type RolledSegment, sealSegment } from '#core/segment/seal.js'
@@ -53,6 +55,8 @@ export class Story {
   /** Everything in the log, as the writer knows it. */
   #written: WrittenBatch[] = []
   #acknowledged = 0
+  /** What the writer has said of it to others, the last one last. */
+  readonly #said: Watermark[] = []
   #durable = { baseOffset: 0, position: 0, offset: 0 }
   /** A write or sync failed: nothing is taken before the files are cut. */
   #isPoisoned = false
@@ -145,6 +149,7 @@ export class Story {
     this.#acknowledged = offset
     this.#log!.acknowledgedOffset = offset
     this.#durable = { baseOffset, position, offset }
+    this.#said.push({ offset, baseOffset, position, offsetFirst: 0, leaseEpoch: this.#log!.leaseEpoch, opening: 1 })
   }
 
   #poison(): void {
@@ -225,9 +230,11 @@ export class Story {
   /** Opens strictly, and checks what is there. What a recovery hands out has to stay. */
   #recover(least: number, knownGood?: { baseOffset: number; position: number; offset: number }): void {
     this.#rolled = []
+    const whole = knownGood === undefined ? this.#look() : undefined
     this.#log = this.#open(knownGood)
     this.disk.calmly(() => {
       const found = this.#check(this.#log!, least)
+      if (whole !== undefined) equal(whole, found, 'records that somebody sees who only looks')
       if (knownGood === undefined) {
         this.#log!.abandon()
         const names = this.#names()
@@ -242,10 +249,32 @@ export class Story {
     this.#acknowledge()
   }
 
+  /**
+   * What somebody may read who only looks, without a writer: by the last watermark all that is acknowledged and nothing
+   * else; by one of the past, which the disk may have kept, nothing that is not. Returns how many records are whole.
+   */
+  #look(): number {
+    const readable = (watermark: Watermark | undefined): number =>
+      findReadable({ fs: this.disk, directory: DIRECTORY, partition: 0, watermark, isLive: false, skip: false }).offset
+    let whole = 0
+    this.disk.calmly(() => {
+      const said = this.#said
+      if (said.length > 0) {
+        equal(readable(said.at(-1)), this.#acknowledged, 'records that are readable by the watermark')
+        const past = readable(said[this.recoveries % said.length])
+        if (past > this.#acknowledged) throw new Error(`${past} records are readable by a watermark of the past`)
+      }
+      whole = readable(undefined)
+    })
+    return whole
+  }
+
   #open(knownGood?: { baseOffset: number; position: number; offset: number }): PartitionLog {
     return openLog(this.disk, 'strict', {
       ...this.#limits,
       knownGood,
+      // The successor of a writer that died in this process knows the epoch of that.
+      leaseEpoch: knownGood && this.#said.at(-1)!.leaseEpoch + 1,
       onRolled: (segment) => this.#rolled.push(segment),
     })
   }

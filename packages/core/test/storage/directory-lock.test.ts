@@ -5,6 +5,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { lockDirectory } from '#core/storage/directory-lock.js'
+import { isLockHeld, lockHolder } from '#core/storage/lock-holder.js'
 import { refusal } from '../support/partition.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
@@ -50,6 +51,17 @@ describe('the lock of a directory', () => {
     holder.stdin!.end()
     expect(String((await once(holder.stdout!, 'data'))[0])).toBe('released\n')
     lockDirectory(directory).release()
+  })
+
+  it('is seen from outside without being taken, where the system says so', async () => {
+    const directory = temporaryDirectory()
+    expect(isLockHeld(directory)).toBe(false)
+    const holder = await holderOf(directory)
+    const isTold = process.platform === 'linux'
+    expect([isLockHeld(directory), lockHolder(directory)]).toEqual(isTold ? [true, holder.pid] : [false, undefined])
+    holder.stdin!.end()
+    expect(String((await once(holder.stdout!, 'data'))[0])).toBe('released\n')
+    expect([isLockHeld(directory), lockHolder(directory)]).toEqual([false, undefined])
   })
 
   it('of a killed process does not hold, though its file lies there', async () => {
