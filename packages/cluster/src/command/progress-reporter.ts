@@ -14,6 +14,8 @@ export class ProgressReporter {
   readonly #bar: cliProgress.SingleBar | undefined
   readonly #timer: NodeJS.Timeout
   #progress: IngestProgress | undefined
+  /** In the last line, where there is no bar. */
+  #told: IngestProgress | undefined
   #isBarShown = false
   readonly #onExit = () => this.end()
 
@@ -50,7 +52,9 @@ export class ProgressReporter {
     const progress = this.#progress
     if (!progress) return
     if (!this.#bar) {
-      this.#output.line(progressText(progress))
+      // Where nothing has moved there is nothing to say.
+      if (progress !== this.#told) this.#output.line(progressText(progress))
+      this.#told = progress
       return
     }
     const fraction = fractionOf(progress) ?? 0
