@@ -94,7 +94,7 @@ export {
 } from './segment/segment-reader.js'
 export { shown } from './shown.js'
 export { BoundedFileSystem } from './storage/bounded-file-system.js'
-export { type DirectoryLock, lockDirectory } from './storage/directory-lock.js'
+export { type DirectoryLock, LOCK_FILE, lockDirectory } from './storage/directory-lock.js'
 export type { FileSystem, OpenFile } from './storage/file-system.js'
 export { isLockHeld } from './storage/lock-holder.js'
 export { NodeFileSystem } from './storage/node-file-system.js'

@@ -343,6 +343,8 @@ export class Host implements LogHost, GroupHost {
 
 /** What the system says of a path that cannot be, or that this process may not use. */
 const NO_DIRECTORY: ReadonlySet<string> = new Set([
+  // Of a name below /proc, where nobody can make any.
+  'ENOENT',
   'ENOTDIR',
   'EEXIST',
   'EACCES',

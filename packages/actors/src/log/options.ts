@@ -14,6 +14,7 @@ import { z } from 'zod'
 import type { WriterEvent } from '../actor/supervised-writer.js'
 import type { ConsumeFrom, CursorEvent } from '../group/messages.js'
 import { ARENA_CHUNK_BYTES, ARENA_CHUNKS_MAX, WRITERS_MAX } from '../memory/layout.js'
+import { optionWords } from './option-words.js'
 
 /** Room for a few thousand lanes. Address space: what no lane was ever in is not touched. */
 export const LANE_BYTES_MAX_DEFAULT = 512 * 1024 * 1024
@@ -54,7 +55,9 @@ const openOptions = z.strictObject({
   /** Module whose default export makes the `FileSystem` for the log's threads; the host's own by default. */
   fileSystem: z.union([z.string().min(1), z.instanceof(URL).transform((url) => url.href)]).optional(),
   /** Is told of writers that end and are started again, of cursors that were moved, and of what could not be forgotten. */
-  onEvent: z.custom<(event: WalrusEvent) => void>((value) => typeof value === 'function').optional(),
+  onEvent: z
+    .custom<(event: WalrusEvent) => void>((value) => typeof value === 'function', 'a function was expected')
+    .optional(),
 })
 
 export type OpenOptions = z.input<typeof openOptions>
@@ -198,7 +201,7 @@ export function checkSeek(
 export function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
   let refusal: { field: string; message: string }
   try {
-    const result = schema.safeParse(options)
+    const result = schema.safeParse(options, { error: optionWords })
     if (result.success) return result.data
     const issue = result.error.issues[0]
     const field = issue.path.map(String).join('.') || (issue.code === 'unrecognized_keys' ? issue.keys[0] : 'options')

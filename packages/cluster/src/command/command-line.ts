@@ -51,6 +51,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 
 function addCommonOptions(command: Command): void {
   command
+    .showHelpAfterError(`(walrus ${command.name()} --help says more)`)
     .addOption(new Option('--dir <directory>', 'directory of the log').env('WALRUS_DATA_DIR').default(DIR_DEFAULT))
     .addOption(new Option('--namespace <name>', 'a log of its own below the directory').env('WALRUS_INSTANCE_KEY'))
 }

@@ -21,6 +21,7 @@ export function planLines(plan: IngestPlan): string[] {
 }
 
 export function summaryTables(summary: IngestSummary, colours: Colours): string {
+  if (summary.records === 0) return nothingText(summary)
   const { p50, p99, p999 } = summary.ackLatencyMs
   const totals = [
     ['records', count(summary.records)],
@@ -47,6 +48,13 @@ export function summaryTables(summary: IngestSummary, colours: Colours): string 
   const parts = [renderTable([`topic ${summary.topic}`, 'this run'], totals, colours)]
   if (writers.length > 0) parts.push(renderTable(head, writers, colours))
   return parts.join('\n')
+}
+
+/** In place of tables of zeros. */
+function nothingText({ topic, files, resumed }: IngestSummary): string {
+  const from = files.length > 1 ? `${count(files.length)} files` : files[0]
+  if (resumed > 0) return `topic ${topic}: nothing new; ${counted(resumed, 'record')} of ${from} are there already`
+  return `topic ${topic}: no records from ${from}`
 }
 
 function writerRow(writer: WriterSummary, topic: string): string[] {

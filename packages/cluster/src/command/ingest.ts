@@ -1,11 +1,13 @@
 import type { Durability } from '@walrus-log/actors'
+import { PARTITIONS_MAX } from '@walrus-log/core'
 import { type Command, Option } from 'commander'
 import { FORMATS, type Format } from '../ingest/format.js'
+import { PRODUCERS_MAX } from '../ingest/limits.js'
 import type { CommandAction } from './action.js'
 import type { CommandContext, CommonOptions } from './context.js'
 import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK } from './exit-code.js'
 import { outcomeLines, planLines, summaryTables } from './ingest-text.js'
-import { parseCount, parseDelimiter, parseDurability } from './option-values.js'
+import { countFrom, parseDelimiter, parseDurability } from './option-values.js'
 import { ingestShown, ProgressReporter } from './progress-reporter.js'
 
 interface IngestCommandOptions extends CommonOptions {
@@ -41,8 +43,16 @@ export function addIngest(program: Command, context: CommandContext, action: Com
       'what separates the fields of CSV (default: a comma; a tab for .tsv)',
       parseDelimiter,
     )
-    .option('--partitions <number>', 'of a new topic (default: one for each core, at least 2)', parseCount)
-    .option('--producers <number>', 'threads that parse and send (default: by the number of cores)', parseCount)
+    .option(
+      '--partitions <number>',
+      'of a new topic (default: one for each core, at least 2)',
+      countFrom(1, PARTITIONS_MAX),
+    )
+    .option(
+      '--producers <number>',
+      'threads that parse and send (default: by the number of cores)',
+      countFrom(1, PRODUCERS_MAX),
+    )
     .option(
       '--durability <when>',
       'when a record counts as written: disk, os, none, or milliseconds between syncs (default: disk)',

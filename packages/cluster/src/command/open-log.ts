@@ -1,23 +1,21 @@
-import { statSync } from 'node:fs'
 import type { Topic, Walrus } from '@walrus-log/actors'
 import { WalrusError } from '@walrus-log/core'
 import type { CommonOptions } from './context.js'
+import { existingLogDirectory } from './log-directory.js'
 
 /**
  * Opens a log that must be there already, for as long as `use` takes. With `readOnly` also one that another process writes:
  * what only looks changes nothing.
  */
 export async function withLog<Result>(
-  { dir, namespace }: CommonOptions,
+  options: CommonOptions,
   use: (walrus: Walrus) => Promise<Result>,
   { readOnly = false }: { readOnly?: boolean } = {},
 ): Promise<Result> {
-  if (!statSync(dir, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new WalrusError('INVALID_ARGUMENT', `there is no log in ${dir}; --dir names its directory`, { field: 'dir' })
-  }
+  existingLogDirectory(options)
   // Loaded here, so that help and complaints about arguments are there at once.
   const { Walrus } = await import('@walrus-log/actors')
-  const walrus = await Walrus.open(dir, { namespace, readOnly })
+  const walrus = await Walrus.open(options.dir, { namespace: options.namespace, readOnly })
   try {
     return await use(walrus)
   } finally {

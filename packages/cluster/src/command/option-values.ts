@@ -1,11 +1,21 @@
 import type { ConsumerOptions, Durability } from '@walrus-log/actors'
 import { InvalidArgumentError } from 'commander'
+import { EVERY_MS_MAX } from '../ingest/limits.js'
 
 // Values of options as people write them. What is wrong with one is said by commander, together with the option's name.
 
 export function parseCount(text: string): number {
+  return parseWithin(text, 0, Number.MAX_SAFE_INTEGER, 'A whole number is wanted.')
+}
+
+/** What reads a whole number of these limits, both of which are within. */
+export function countFrom(min: number, max: number): (text: string) => number {
+  return (text) => parseWithin(text, min, max, `A whole number from ${min} to ${max} is wanted.`)
+}
+
+function parseWithin(text: string, min: number, max: number, wanted: string): number {
   const count = Number(text)
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(count)) throw new InvalidArgumentError('Not a whole number.')
+  if (!/^\d+$/.test(text) || count < min || count > max) throw new InvalidArgumentError(wanted)
   return count
 }
 
@@ -17,8 +27,8 @@ export function parseSeconds(text: string): number {
 
 export function parseDurability(text: string): Durability {
   if (text === 'disk' || text === 'os' || text === 'none') return text
-  if (/^\d+$/.test(text) && Number(text) > 0) return { everyMs: Number(text) }
-  throw new InvalidArgumentError('One of disk, os, none, or a number of milliseconds between two syncs.')
+  const wanted = `One of disk, os, none, or 1 to ${EVERY_MS_MAX} milliseconds between two syncs.`
+  return { everyMs: parseWithin(text, 1, EVERY_MS_MAX, wanted) }
 }
 
 export function parseCheckpoint(text: string): ConsumerOptions['checkpoint'] {

@@ -22,6 +22,8 @@ export class ProgressReporter {
   readonly #bar: cliProgress.SingleBar | undefined
   readonly #timer: NodeJS.Timeout
   #progress: Shown | undefined
+  /** In the last line, where there is no bar. */
+  #told: Shown | undefined
   #isBarShown = false
   readonly #onExit = () => this.end()
 
@@ -58,7 +60,9 @@ export class ProgressReporter {
     const progress = this.#progress
     if (!progress) return
     if (!this.#bar) {
-      this.#output.line(progress.text())
+      // Where nothing has moved there is nothing to say.
+      if (progress !== this.#told) this.#output.line(progress.text())
+      this.#told = progress
       return
     }
     const { fraction = 0, text } = progress

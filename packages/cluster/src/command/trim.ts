@@ -1,3 +1,4 @@
+import { WalrusError } from '@walrus-log/core'
 import { type Command, Option } from 'commander'
 import type { CommandAction } from './action.js'
 import type { CommandContext, CommonOptions } from './context.js'
@@ -30,7 +31,16 @@ export function addTrim(program: Command, context: CommandContext, action: Comma
 async function trimTopic(name: string, options: TrimOptions, { stdout }: CommandContext): Promise<number> {
   const { before, partition } = options
   const partitions = await withLog(options, async (walrus) => {
-    return (await existingTopic(walrus, name)).trim({ before, partition })
+    const topic = await existingTopic(walrus, name)
+    const { partitions } = topic.config
+    if (typeof before === 'number' && partition === undefined && partitions > 1) {
+      throw new WalrusError(
+        'INVALID_ARGUMENT',
+        `topic ${name} has ${partitions} partitions with offsets of their own; say which one is to be trimmed before ${before}: --partition 0 to ${partitions - 1}`,
+        { field: 'partition' },
+      )
+    }
+    return topic.trim({ before, partition })
   })
   if (options.json) {
     stdout.line(JSON.stringify({ dir: options.dir, topic: name, partitions }))

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-import path from 'node:path'
 import {
   type DirectoryLock,
   type Finding,
@@ -9,12 +7,12 @@ import {
   type RepairMode,
   type TopicReport,
   verifyLog,
-  WalrusError,
 } from '@walrus-log/core'
 import { type Command, Option } from 'commander'
 import type { CommandAction } from './action.js'
 import type { CommandContext, CommonOptions } from './context.js'
 import { EXIT_FAILED, EXIT_OK } from './exit-code.js'
+import { existingLogDirectory } from './log-directory.js'
 import { count } from './numbers.js'
 
 interface VerifyCommandOptions extends CommonOptions {
@@ -37,13 +35,8 @@ export function addVerify(program: Command, context: CommandContext, action: Com
 }
 
 function verify(topics: string[], options: VerifyCommandOptions, { stdout }: CommandContext): number {
-  const { dir, namespace = 'default', repair, json } = options
-  const directory = path.resolve(dir, namespace)
-  if (!existsSync(directory)) {
-    throw new WalrusError('INVALID_ARGUMENT', `there is no log in ${directory}; --dir names its directory`, {
-      field: 'dir',
-    })
-  }
+  const { dir, repair, json } = options
+  const directory = existingLogDirectory(options)
   const lock = maybeLock(directory, repair !== undefined)
   try {
     const fs = new NodeFileSystem()

@@ -1,6 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { type Topic, Walrus } from '@walrus-log/actors'
+import { WalrusError } from '@walrus-log/core'
+import { compressionProblem } from './feed/compression.js'
 import { commonCodec, feed, type OpenInput } from './feed/feeder.js'
 import { openSource } from './feed/source.js'
 import { CONTENT_BYTES_MAX, formatOfContent } from './format.js'
@@ -86,6 +88,11 @@ async function openInput(input: Input, signal: AbortSignal | undefined): Promise
   const source = await openSource(input, signal)
   for (;;) {
     const { bytes, isEnd } = await source.peek(CONTENT_BYTES_MAX)
+    const problem = compressionProblem(bytes)
+    if (problem !== undefined) {
+      await source.close()
+      throw invalid('files', `${input.name} is ${problem}; nothing was written`)
+    }
     const format = formatOfContent(bytes, isEnd || bytes.length === CONTENT_BYTES_MAX)
     if (format) return { ...input, format, source }
   }
@@ -97,10 +104,17 @@ async function openTarget(
   { partitions, durability }: FilledIngestOptions,
   codec: 'json' | 'utf8',
 ): Promise<Target> {
-  const isNew = (await walrus.topics()).every((topic) => topic.name !== name)
+  const existing = (await walrus.topics()).find((topic) => topic.name === name)
+  if (existing !== undefined && existing.codec !== codec) {
+    throw new WalrusError(
+      'TOPIC_MISMATCH',
+      `topic ${name} has the codec ${existing.codec}, and these records are ${codec}; name another --topic, or the --format that they are in`,
+      { field: 'codec' },
+    )
+  }
   const partitionsOfNew = partitions ?? Math.max(2, availableParallelism())
   // A topic that exists keeps what was not asked for, whatever the host's cores.
-  const topic = await walrus.topic(name, { partitions: isNew ? partitionsOfNew : partitions, codec, durability })
+  const topic = await walrus.topic(name, { partitions: existing ? partitions : partitionsOfNew, codec, durability })
   const stats = await topic.stats()
   return { topic, nextBefore: stats.partitions.map(({ next }) => next), appendedTo: stats.records }
 }

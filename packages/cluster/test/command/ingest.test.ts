@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { temporaryDirectory } from '../support/temporary.js'
 import { valuesOf, walrus, walrusIngest } from '../support/walrus-command.js'
@@ -168,6 +169,8 @@ describe('standard input', () => {
       verified: true,
       position: null,
     })
+    const again = await walrus(['ingest', '-', '--dir', dir], '')
+    expect(again.stdout).toBe('topic stdin: no records from <stdin>\n')
   })
 })
 
@@ -179,15 +182,19 @@ describe('what cannot be meant', () => {
     ['a directory', [dataFolder], 'is a directory'],
     ['standard input twice', ['-', '-'], 'once only'],
     ['an unknown format', ['--format', 'xml'], 'xml'],
-    ['no producers', ['--producers', '0'], 'producers'],
-    ['a number that is none', ['--partitions', 'many'], 'Not a whole number'],
+    ['no producers', ['--producers', '0'], "'0' is invalid. A whole number from 1 to 64 is wanted"],
+    ['a number that is none', ['--partitions', 'many'], "'many' is invalid. A whole number from 1 to 4096 is wanted"],
+    ['an hour and more between syncs', ['--durability', '3600001'], '1 to 3600000 milliseconds'],
+    ['no key', ['--key', ''], 'option key: "" was given, the name of a field is wanted'],
+    ['a delimiter of two', ['--delimiter', 'ab'], 'option delimiter: "ab" was given, one ASCII character'],
+    ['a directory below a file', ['--dir', file('barley.json')], 'barley.json'],
     ['an unknown durability', ['--durability', 'soon'], 'One of disk, os, none'],
     ['a key of plain lines', [file('us-state-capitals.json'), '--format', 'lines', '--key', 'a'], 'no fields'],
     ['a topic that cannot be one', [file('barley.json'), '--topic', '../x'], 'topic name'],
     ['an option that is none', ['--nope'], '--nope'],
   ])('is refused with exit code 2 and nothing written: %s', async (_, commandArguments, message) => {
     const { dir } = place()
-    const { code, stdout, stderr } = await walrus(['ingest', ...commandArguments, '--dir', dir, '--json'])
+    const { code, stdout, stderr } = await walrus(['ingest', '--dir', dir, '--json', ...commandArguments])
     expect(stderr).toContain(message)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     // The log may have been opened, but it holds no topic.
@@ -199,7 +206,15 @@ describe('what cannot be meant', () => {
     const { dir, file: own } = place({ 'a.txt': 'text\n' })
     expect((await walrusIngest([own('a.txt'), '--dir', dir])).code).toBe(0)
     const { code, stderr } = await walrus(['ingest', own('a.txt'), '--format', 'ndjson', '--dir', dir])
-    expect(stderr).toMatch(/^TOPIC_MISMATCH: .*\n$/)
+    expect(stderr).toMatch(/^TOPIC_MISMATCH: .*--topic.*--format.*\n$/)
     expect(code).toBe(2)
+  })
+
+  it('is what is compressed, told by its beginning', async () => {
+    const { dir, file: own } = place({ 'a.ndjson.gz': gzipSync('{"a":1}\n') })
+    const { code, stderr } = await walrus(['ingest', own('a.ndjson.gz'), '--dir', dir])
+    expect(stderr).toMatch(/^INVALID_ARGUMENT: .*a\.ndjson\.gz is compressed with gzip.*zcat.*nothing was written\n$/)
+    expect(code).toBe(2)
+    expect(fs.existsSync(dir)).toBe(false)
   })
 })

@@ -76,6 +76,26 @@ describe('walrus topics and stats', () => {
   })
 })
 
+describe('a log that is not there', () => {
+  const commands = [
+    ['topics'],
+    ['stats'],
+    ['read', 'trips'],
+    ['trim', 'trips', '--before', 'end'],
+    ['delete', 'trips'],
+    ['verify'],
+  ]
+
+  it.each(commands)('is named, together with those that are: %s', async (...command) => {
+    const unknown = await walrus([...command, '--dir', dir, '--namespace', 'other'])
+    expect(unknown.stderr).toMatch(/^INVALID_ARGUMENT: there is no namespace "other" in .*there are: default\n$/)
+    const within = await walrus([...command, '--dir', path.join(dir, 'default')])
+    expect(within.stderr).toContain(`--dir ${dir} --namespace default`)
+    expect([unknown.code, within.code]).toEqual([2, 2])
+    expect(fs.readdirSync(dir)).toEqual(['default'])
+  })
+})
+
 describe('walrus read', () => {
   it('prints records as JSON, as values, and for people', async () => {
     const records = jsonLines((await walrus(['read', 'trips', '--dir', dir, '--json'])).stdout)

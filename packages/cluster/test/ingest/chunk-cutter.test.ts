@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { type CutOptions, cutAndParse } from '../support/cutting.js'
 
@@ -81,6 +82,16 @@ describe('the beginning of a source', () => {
       expect(values).toEqual([])
       expect(rejects).toHaveLength(1)
       expect(rejects[0]).toMatchObject({ line: 1, reason: expect.stringContaining('UTF-16') })
+    }
+  })
+})
+
+describe('a source that is compressed', () => {
+  it('is refused once, by name, with what unpacks it', () => {
+    const source = gzipSync('{"a":1}\n'.repeat(1000), { level: 0 })
+    for (const { values, rejects } of everyCut(source, { format: 'ndjson' })) {
+      expect(values).toEqual([])
+      expect(rejects).toEqual([{ line: 1, reason: expect.stringMatching(/gzip.*zcat/) }])
     }
   })
 })

@@ -76,6 +76,21 @@ describe('a packer', () => {
     }
   })
 
+  it('looks at each byte once, however many records a line has', () => {
+    const bytes = new Uint8Array(1000)
+    const looked: number[] = []
+    const watched = Object.assign(bytes, {
+      indexOf(byte: number, from = 0) {
+        const at = Uint8Array.prototype.indexOf.call(bytes, byte, from)
+        looked.push((at === -1 ? bytes.length : at + 1) - from)
+        return at
+      },
+    })
+    const packer = new Packer(watched, { partitions: 3, stream: 1 })
+    for (let position = 0; position < 900; position += 10) packer.add({ value: bytes, key: 'x', position })
+    expect(looked.reduce((sum, count) => sum + count, 0)).toBe(1000)
+  })
+
   it('gives records without a key to the stream that was named', () => {
     const packer = new Packer(Buffer.from('a'), { partitions: 3, stream: 2 })
     packer.add({ value: Buffer.from('a'), key: undefined, position: 0 })

@@ -71,6 +71,16 @@ class NodeFile implements OpenFile {
   }
 }
 
+/** Makes it in its parent, unless it is there. */
+function makeOneDirectory(directory: string): void {
+  try {
+    fs.mkdirSync(directory)
+  } catch (error) {
+    // Some file systems refuse before they look: whether it is there is what counts.
+    if (!fs.existsSync(directory) || !fs.statSync(directory).isDirectory()) throw error
+  }
+}
+
 function shortWrite(): Error {
   return Object.assign(new Error('the system wrote nothing and named no error'), { code: 'EIO' })
 }
@@ -86,13 +96,13 @@ export class NodeFileSystem implements FileSystem {
   }
 
   makeDirectory(directory: string): void {
-    // A directory that is there already may come from a process that died before it could sync the parent.
-    const first = fs.mkdirSync(directory, { recursive: true }) ?? directory
-    const top = path.dirname(path.resolve(first))
-    for (let at = path.dirname(path.resolve(directory)); ; at = path.dirname(at)) {
-      this.syncDirectory(at)
-      if (at === top || at === path.dirname(at)) break
-    }
+    // Not by Node's recursive mkdir, which in some versions goes round without an end where the system says that an existing
+    // parent is missing, as it does below /proc.
+    const missing = [path.resolve(directory)]
+    while (!fs.existsSync(path.dirname(missing[0]))) missing.unshift(path.dirname(missing[0]))
+    for (const each of missing) makeOneDirectory(each)
+    // One that was there already may come from a process that died before it could sync the parent.
+    for (const each of missing.reverse()) this.syncDirectory(path.dirname(each))
   }
 
   syncDirectory(directory: string): void {

@@ -107,6 +107,21 @@ describe('the file system', () => {
     expect(synced).toEqual(['a/b'])
   })
 
+  it('makes no directory where the system has none, and goes round in no circle for it', () => {
+    const make = vi.spyOn(fs, 'mkdirSync').mockImplementation(() => {
+      // What Linux says of a name below /proc, whose parent is there all the same.
+      throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
+    })
+    const top = temporaryDirectory()
+    expect(() => system.makeDirectory(path.join(top, 'a/b'))).toThrow(expect.objectContaining({ code: 'ENOENT' }))
+    expect(make).toHaveBeenCalledTimes(1)
+    vi.restoreAllMocks()
+    fs.writeFileSync(path.join(top, 'file'), '')
+    expect(() => system.makeDirectory(path.join(top, 'file'))).toThrow(expect.objectContaining({ code: 'EEXIST' }))
+    expect(() => system.makeDirectory(path.join(top, 'file/a/b'))).toThrow(expect.objectContaining({ code: 'ENOTDIR' }))
+    expect(fs.readdirSync(top)).toEqual(['file'])
+  })
+
   it('takes a directory that cannot be synced for one that needs no sync, and no other failure', () => {
     const directory = temporaryDirectory()
     const failWith = (code: string) =>

@@ -1,5 +1,6 @@
 import { assert } from '@walrus-log/core'
 import { type Boundaries, countNewlines, type InputProblem, NEWLINE, skipSpace } from './boundaries.js'
+import { compressionProblem } from './compression.js'
 
 /** Whole records, in the bytes of the source. */
 export interface Chunk {
@@ -224,6 +225,9 @@ export class ChunkCutter {
       this.#refuseProblem({ position: 0, reason: 'the text is UTF-16; Walrus reads UTF-8: convert it first' })
       return false
     }
-    return true
+    const problem = compressionProblem(bytes.subarray(0, this.#lengthBytes))
+    if (problem === undefined) return true
+    this.#refuseProblem({ position: 0, reason: problem })
+    return false
   }
 }

@@ -51,7 +51,8 @@ export class Packer {
   readonly #streamWithoutKey: number
   readonly #partitions: number
   readonly #builders = new Map<number, PackBuilder>()
-  #position = 0
+  /** The first newline that is not counted, or the end. */
+  #newlineAt: number
   #line = 0
 
   /** `bytes` are the chunk's. */
@@ -59,6 +60,7 @@ export class Packer {
     this.#bytes = bytes
     this.#streamWithoutKey = stream
     this.#partitions = partitions
+    this.#newlineAt = this.#newlineFrom(0)
   }
 
   add(record: ParsedRecord): void {
@@ -76,13 +78,17 @@ export class Packer {
     return [...this.#builders.values()].map((builder) => builder.build())
   }
 
-  /** Records come in the order of their positions, so each newline is counted once. */
+  /** Records come in the order of their positions, so each byte is looked at once, also where there are no newlines. */
   #lineOf(position: number): number {
-    for (let at = this.#bytes.indexOf(NEWLINE, this.#position); at !== -1 && at < position; ) {
+    while (this.#newlineAt < position) {
       this.#line++
-      at = this.#bytes.indexOf(NEWLINE, at + 1)
+      this.#newlineAt = this.#newlineFrom(this.#newlineAt + 1)
     }
-    this.#position = position
     return this.#line
+  }
+
+  #newlineFrom(position: number): number {
+    const at = this.#bytes.indexOf(NEWLINE, position)
+    return at === -1 ? this.#bytes.length : at
   }
 }
