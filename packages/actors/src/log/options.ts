@@ -188,7 +188,7 @@ export function checkSeek(
   options: SeekOptions,
   partitions: number,
 ): { position: ConsumeFrom; partition?: number } {
-  const checked = { ...check(seekOptions, options), position: check(seekPosition, to) }
+  const checked = { ...check(seekOptions, options), position: check(seekPosition, to, 'position') }
   if (checked.partition === undefined || checked.partition < partitions) return checked
   throw new WalrusError(
     'INVALID_ARGUMENT',
@@ -197,18 +197,21 @@ export function checkSeek(
   )
 }
 
-/** What the schema makes of the options. Throws `INVALID_ARGUMENT` with the name of the one that is wrong. */
-export function check<Schema extends z.ZodType>(schema: Schema, options: unknown): z.output<Schema> {
+/**
+ * What the schema makes of the options. Throws `INVALID_ARGUMENT` with the name of the one that is wrong; `whole` names
+ * what is no set of options, but one value.
+ */
+export function check<Schema extends z.ZodType>(schema: Schema, options: unknown, whole = 'options'): z.output<Schema> {
   let refusal: { field: string; message: string }
   try {
     const result = schema.safeParse(options, { error: optionWords })
     if (result.success) return result.data
     const issue = result.error.issues[0]
-    const field = issue.path.map(String).join('.') || (issue.code === 'unrecognized_keys' ? issue.keys[0] : 'options')
+    const field = issue.path.map(String).join('.') || (issue.code === 'unrecognized_keys' ? issue.keys[0] : whole)
     refusal = { field, message: issue.message }
   } catch (cause) {
     // A getter threw, or a proxy's trap, also while the refusal was put into words.
-    throw invalidOption('options', 'cannot be read', cause)
+    throw invalidOption(whole, 'cannot be read', cause)
   }
   throw invalidOption(refusal.field, refusal.message)
 }
