@@ -2,16 +2,18 @@
 // what is left: `npm run mutants [-- --only PART --list --quick]`. Exit code 1 where the tests notice nothing. It works on a copy.
 
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { configureTests, copyTree } from './copy-tree.mjs'
 import { prepare, root } from './prepare.mjs'
 
 /** @typedef {{ file: string, line: number, what: string, from: number, to: number, replacement: string }} Mutant */
 
 const SYNCED = [
+  'cursor/cursor-store.js',
   'log/cut-partition.js',
+  'log/forget.js',
   'log/partition-log.js',
   'log/partition-recovery.js',
   'log/topic-store.js',
@@ -19,11 +21,15 @@ const SYNCED = [
   'storage/publish-file.js',
   'segment/seal.js',
   'storage/node-file-system.js',
+  'verify/repair-partition.js',
 ]
 const CHECKED = [
+  'cursor/cursor.js',
   'format/batch.js',
   'format/gaps-file.js',
   'format/index-file.js',
+  'format/partition-state.js',
+  'format/producers-file.js',
   'format/record.js',
   'format/segment-header.js',
   'segment/gaps.js',
@@ -32,8 +38,12 @@ const CHECKED = [
   'segment/segment-reader.js',
   'log/lost-header.js',
   'log/partition-recovery.js',
+  'log/producer-recovery.js',
+  'log/producer-registry.js',
+  'log/producer-state.js',
   'log/recovered-segment.js',
   'log/topic-file.js',
+  'log/topic-store.js',
 ]
 /** Checks that are no condition of an `if`, and what is written in their place. @type {[string, string, string][]} */
 const OTHER_CHECKS = [
@@ -59,6 +69,9 @@ const TESTS_FIRST = [
   'log/cut',
   'log/skip',
   'log/topic',
+  'cursor',
+  'log/forget',
+  'log/producer',
   'simulation',
 ]
 /** Longer than the slowest run: a mutant that hangs is noticed too. */
@@ -158,23 +171,12 @@ if (values.list) {
   process.exit(0)
 }
 
-const place = mkdtempSync(join(tmpdir(), 'walrus-mutants-'))
-process.on('exit', () => rmSync(place, { recursive: true, force: true }))
+const place = copyTree({ packages: ['core'], name: 'mutants' })
 const copy = join(place, 'packages/core')
-for (const part of ['package.json', 'dist', 'test']) {
-  cpSync(join(root, 'packages/core', part), join(copy, part), { recursive: true })
-}
-cpSync(join(root, 'docs'), join(place, 'docs'), { recursive: true })
-symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
-symlinkSync(join(root, 'packages/core/node_modules'), join(copy, 'node_modules'))
-writeFileSync(
-  join(place, 'vitest.config.mjs'),
-  `export default { test: { include: ['packages/core/test/**/*.test.ts'], exclude: ${JSON.stringify(TESTS_LEFT_OUT)}, pool: 'forks',
-    maxWorkers: 2, bail: 1, testTimeout: 60000, reporters: ['dot'], server: { deps: { external: [/\\/packages\\/core\\/dist\\//] } } } }\n`,
-)
+configureTests(place, TESTS_LEFT_OUT)
 
-/** @param {string[]} tests @param {string} seeds */
-function pass(tests, seeds) {
+/** @param {string[]} tests @param {string} seeds @param {import('node:child_process').StdioOptions} [stdio] */
+function pass(tests, seeds, stdio = 'ignore') {
   const { status, error } = spawnSync(
     process.execPath,
     [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...tests],
@@ -182,7 +184,7 @@ function pass(tests, seeds) {
       cwd: place,
       // The same seeds for every mutant.
       env: { ...process.env, WALRUS_TORTURE_SEEDS: seeds, WALRUS_TORTURE_FROM: '1', WALRUS_TEST_SEED: '1' },
-      stdio: 'ignore',
+      stdio,
       timeout: TIMEOUT_MS,
       killSignal: 'SIGKILL',
     },
@@ -192,7 +194,7 @@ function pass(tests, seeds) {
 
 const testsPass = () => pass(TESTS_FIRST, '100') && (values.quick || pass([], '2000'))
 
-if (!testsPass()) {
+if (!pass([], '100', ['ignore', 2, 2])) {
   process.stderr.write('The tests fail without any mutant; mend that first\n')
   process.exit(2)
 }

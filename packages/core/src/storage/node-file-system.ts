@@ -86,12 +86,24 @@ export class NodeFileSystem implements FileSystem {
   }
 
   makeDirectory(directory: string): void {
-    // A directory that is there already may come from a process that died before it could sync the parent.
-    const first = fs.mkdirSync(directory, { recursive: true }) ?? directory
-    const top = path.dirname(path.resolve(first))
-    for (let at = path.dirname(path.resolve(directory)); ; at = path.dirname(at)) {
-      this.syncDirectory(at)
-      if (at === top || at === path.dirname(at)) break
+    const missing: string[] = []
+    let at = path.resolve(directory)
+    for (; !fs.existsSync(at) && at !== path.dirname(at); at = path.dirname(at)) missing.unshift(at)
+    // What is there already may come from a process that died before it could sync the parent.
+    this.#syncIfReadable(path.dirname(at))
+    for (const name of missing) {
+      // Each is durable before there is anything in it, so that the next attempt has to look at the last one alone.
+      fs.mkdirSync(name, { recursive: true })
+      this.syncDirectory(path.dirname(name))
+    }
+  }
+
+  /** Who may not read a directory did not make what is in it. */
+  #syncIfReadable(directory: string): void {
+    try {
+      this.syncDirectory(directory)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
     }
   }
 

@@ -12,6 +12,8 @@ export class SimulatedFile {
   readonly dirty = new Set<number>()
   /** Sectors that take room on the disk. */
   readonly allocated = new Set<number>()
+  /** What the disk gets back when the file is removed. */
+  bytesTaken = 0
 
   clone(): SimulatedFile {
     const copy = new SimulatedFile()
