@@ -1,9 +1,10 @@
 // Removes each sync, each checksum check and each bounds check of the storage engine in turn, and runs its tests against
-// what is left: `npm run mutants [-- --only PART --list --quick]`. Exit code 1 where the tests notice nothing. It works on a copy.
+// what is left: `npm run mutants [-- --only PART --from NUMBER --seeds N --list --quick]`. Exit code 1
+// where the tests do not notice one. It works on a copy.
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { configureTests, copyTree } from './copy-tree.mjs'
 import { prepare, root } from './prepare.mjs'
@@ -75,10 +76,16 @@ const TESTS_FIRST = [
   'simulation',
 ]
 /** Longer than the slowest run: a mutant that hangs is noticed too. */
-const TIMEOUT_MS = 240_000
+const TIMEOUT_MS = 900_000
 
 const { values } = parseArgs({
-  options: { only: { type: 'string', default: '' }, list: { type: 'boolean' }, quick: { type: 'boolean' } },
+  options: {
+    only: { type: 'string', default: '' },
+    from: { type: 'string', default: '1' },
+    seeds: { type: 'string', default: '2000' },
+    list: { type: 'boolean' },
+    quick: { type: 'boolean' },
+  },
 })
 await prepare()
 const dist = join(root, 'packages/core/dist')
@@ -175,9 +182,16 @@ const place = copyTree({ packages: ['core'], name: 'mutants' })
 const copy = join(place, 'packages/core')
 configureTests(place, TESTS_LEFT_OUT)
 
-/** @param {string[]} tests @param {string} seeds @param {import('node:child_process').StdioOptions} [stdio] */
-function pass(tests, seeds, stdio = 'ignore') {
-  const { status, error } = spawnSync(
+/**
+ * Runs tests against what is in the copy now.
+ *
+ * @param {string[]} tests
+ * @param {string} seeds
+ * @param {import('node:child_process').StdioOptions} [stdio]
+ * @returns {'passed' | 'failed' | 'hung'}
+ */
+function run(tests, seeds, stdio = 'ignore') {
+  const { status, signal } = spawnSync(
     process.execPath,
     [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...tests],
     {
@@ -189,24 +203,38 @@ function pass(tests, seeds, stdio = 'ignore') {
       killSignal: 'SIGKILL',
     },
   )
-  return status === 0 && error === undefined
+  if (signal !== null) return 'hung'
+  return status === 0 ? 'passed' : 'failed'
 }
 
-const testsPass = () => pass(TESTS_FIRST, '100') && (values.quick || pass([], '2000'))
+/** The tests of the mutant's own folder notice most, then those that are fast, then all. @param {Mutant} mutant */
+function outcomeOf({ file }) {
+  for (const [tests, seeds] of [
+    [[`test/${dirname(file)}`], '100'],
+    [TESTS_FIRST, '100'],
+    ...(values.quick ? [] : [[[], values.seeds]]),
+  ]) {
+    const outcome = run(/** @type {string[]} */ (tests), /** @type {string} */ (seeds))
+    if (outcome !== 'passed') return outcome
+  }
+  return 'passed'
+}
 
-if (!pass([], '100', ['ignore', 2, 2])) {
+if (run([], '100', ['ignore', 2, 2]) !== 'passed') {
   process.stderr.write('The tests fail without any mutant; mend that first\n')
   process.exit(2)
 }
+const WORDS = { passed: 'UNNOTICED', failed: 'noticed  ', hung: 'hung     ' }
 const unnoticed = []
 for (const [at, mutant] of chosen.entries()) {
+  if (at + 1 < Number(values.from)) continue
   const file = join(copy, 'dist', mutant.file)
   const text = read(mutant.file)
   writeFileSync(file, text.slice(0, mutant.from) + mutant.replacement + text.slice(mutant.to))
-  const isNoticed = !testsPass()
+  const outcome = outcomeOf(mutant)
   writeFileSync(file, text)
-  if (!isNoticed) unnoticed.push(mutant)
-  process.stdout.write(`${at + 1}/${chosen.length} ${isNoticed ? 'noticed  ' : 'UNNOTICED'} ${nameOf(mutant)}\n`)
+  if (outcome === 'passed') unnoticed.push(mutant)
+  process.stdout.write(`${at + 1}/${chosen.length} ${WORDS[outcome]} ${nameOf(mutant)}\n`)
 }
 process.stdout.write(`${chosen.length - unnoticed.length} of ${chosen.length} mutants are noticed\n`)
 for (const mutant of unnoticed) process.stdout.write(`  not noticed: ${nameOf(mutant)}\n`)

@@ -1,0 +1,444 @@
+import path from 'node:path'
+import { type CursorKey, CursorTable, encodeCursor, placeCursor } from '#core/cursor/cursor.js'
+import { cursorCopies, readCursorLog, trimCursorLog } from '#core/cursor/cursor-store.js'
+import { isWalrusError, systemErrorCode } from '#core/errors.js'
+import { encodeBatch } from '#core/format/batch-encoder.js'
+import { loadRegistry, registerProducer } from '#core/log/producer-registry.js'
+import { type TopicConfig, TopicStore } from '#core/log/topic-store.js'
+import type { RecoveryMode } from '#core/segment/recovery.js'
+import { verifyLog } from '#core/verify/verify-log.js'
+import type { Random } from '../support/random.js'
+import type { SimulatedDisk } from '../support/simulated-disk.js'
+import { type CursorModel, Model, PartitionModel, TopicModel } from './model.js'
+import { PartitionInUse } from './partition-in-use.js'
+import { require, requireEqual } from './read-partition.js'
+
+export const NAMESPACE = '/data/space'
+const CURSORS = '__cursors'
+const SEGMENT_BYTES = 4096
+
+export interface TopicInUse {
+  config: TopicConfig
+  partitions: PartitionInUse[]
+  model: TopicModel
+  ids: Map<string, number>
+}
+
+/** A topic as a story makes it. */
+export interface TopicWish {
+  name: string
+  partitions: number
+  isPowerSafe: boolean
+  segmentEntries: number
+}
+
+/**
+ * A whole log on a disk that fails: topics, named producers, cursors, in one thread, in the steps of the host and its
+ * writers. Knows its model, and compares the two whenever a process has ended, and whenever anything is read.
+ */
+export class LogInUse {
+  readonly disk: SimulatedDisk
+  readonly model = new Model()
+  readonly topics = new Map<string, TopicInUse>()
+  /** Recoveries that were checked. */
+  recoveries = 0
+  /** How the next process opens. */
+  mode: RecoveryMode = 'strict'
+  readonly random: Random
+  readonly #store: TopicStore
+  readonly #cursors: PartitionInUse
+  #table = new CursorTable()
+  #readTo: number | undefined
+  #clock = 1_000_000
+  #pagesDropped = 0
+
+  constructor(disk: SimulatedDisk, random: Random) {
+    this.disk = disk
+    this.random = random
+    this.#store = new TopicStore(disk, NAMESPACE)
+    this.#cursors = new PartitionInUse({
+      disk,
+      directory: this.#store.partitionDirectory(CURSORS, 0),
+      partition: 0,
+      segmentBytes: SEGMENT_BYTES,
+      segmentEntries: 12,
+      isPowerSafe: true,
+      isCursorLog: true,
+      now: () => this.now(),
+      model: new PartitionModel(),
+    })
+    this.attempt(() => this.#openAll())
+  }
+
+  now(): number {
+    return ++this.#clock
+  }
+
+  /** Does something, and after a failure what a log does then. */
+  attempt(action: () => void): void {
+    let failure: unknown
+    try {
+      if (!this.#isOpen) this.#restart()
+      action()
+    } catch (error) {
+      failure = error
+    }
+    const hasDropped = this.#hasDroppedPages()
+    if (failure !== undefined && !isSystemError(failure) && !(hasDropped && isCorrupt(failure))) throw failure
+    if (this.disk.isDead) this.#endProcess(this.disk.isPowerLostWithProcess)
+    // Nobody tells who lives with the page cache that pages of it are gone.
+    else if (hasDropped && this.#hasWeakTopics) this.#endProcess(false)
+    else if (this.#isOpen && failure !== undefined) this.#makeSure()
+  }
+
+  #isOpen = false
+
+  get #hasWeakTopics(): boolean {
+    return [...this.topics.values()].some(({ model }) => !model.isPowerSafe)
+  }
+
+  /** Whether a sync has failed since the last call. */
+  #hasDroppedPages(): boolean {
+    const dropped = this.disk.counts.get('page dropped') ?? 0
+    const hasDropped = dropped !== this.#pagesDropped
+    this.#pagesDropped = dropped
+    if (hasDropped) {
+      for (const partition of this.#allPartitions()) if (!partition.options.isPowerSafe) partition.isDoubtful = true
+    }
+    return hasDropped
+  }
+
+  *#allPartitions(): Generator<PartitionInUse> {
+    yield this.#cursors
+    for (const { partitions } of this.topics.values()) yield* partitions
+  }
+
+  /** What a failure left half done is done before anything else, where the disk lets it. */
+  #makeSure(): void {
+    for (const partition of this.#allPartitions()) {
+      try {
+        partition.makeSure()
+      } catch (error) {
+        const hasDropped = this.#hasDroppedPages()
+        if (!isSystemError(error) && !(hasDropped && isCorrupt(error))) throw error
+        if (this.disk.isDead) return this.#endProcess(this.disk.isPowerLostWithProcess)
+        if (hasDropped && this.#hasWeakTopics) return this.#endProcess(false)
+      }
+    }
+    this.#finishTopicChange()
+  }
+
+  losePower(): void {
+    this.#endProcess(true)
+  }
+
+  kill(): void {
+    this.#endProcess(false)
+  }
+
+  #endProcess(isPowerLost: boolean): void {
+    for (const partition of this.#allPartitions()) partition.end(isPowerLost)
+    this.#isOpen = false
+    if (isPowerLost) this.disk.losePower(this.random)
+    else this.disk.restart()
+    this.#restart()
+  }
+
+  /** A few times with whatever faults there are, then in peace. */
+  #restart(): void {
+    for (let attempt = 0; attempt < 3; attempt++) {
+      try {
+        return this.#openAll()
+      } catch (error) {
+        if (!isSystemError(error) && !(this.#hasDroppedPages() && isCorrupt(error))) throw error
+        if (this.disk.isDead && this.disk.isPowerLostWithProcess) {
+          for (const partition of this.#allPartitions()) partition.end(true)
+          this.disk.losePower(this.random)
+        } else if (this.disk.isDead) this.disk.restart()
+        for (const partition of this.#allPartitions()) partition.openingFailed()
+      }
+    }
+    this.disk.bytesFree = Number.POSITIVE_INFINITY
+    this.disk.calmly(() => this.#openAll())
+  }
+
+  #openAll(): void {
+    this.disk.makeDirectory(NAMESPACE)
+    this.#store.finishDeletions()
+    this.#settleTopics(this.#store.list())
+    this.#openCursors()
+    for (const topic of this.topics.values()) this.#openTopic(topic)
+    this.recoveries++
+    this.#isOpen = true
+  }
+
+  /** Topics are there or not, whole; those in the making or on their way out may be either. */
+  #settleTopics(found: readonly TopicConfig[]): void {
+    const { model } = this
+    const names = new Set(found.map(({ name }) => name))
+    const { making, deleting } = model
+    if (making !== undefined && names.has(making.name)) model.topics.set(making.name, making)
+    if (deleting !== undefined && !names.has(deleting)) model.topics.delete(deleting)
+    model.making = undefined
+    model.deleting = undefined
+    for (const config of found) {
+      if (config.name === CURSORS) continue
+      const topic = model.topics.get(config.name)
+      require(topic?.createdMs === config.createdMs, `topic ${config.name} of ${config.createdMs} is there`)
+      if (this.topics.get(config.name)?.model !== topic) this.#use(config, topic!)
+    }
+    for (const name of model.topics.keys()) require(names.has(name), `topic ${name} is gone`)
+    for (const name of this.topics.keys()) if (!names.has(name)) this.topics.delete(name)
+  }
+
+  #use(config: TopicConfig, model: TopicModel): TopicInUse {
+    const partitions = model.partitions.map((partition, number) => {
+      return new PartitionInUse({
+        disk: this.disk,
+        directory: this.#store.partitionDirectory(config.name, number),
+        partition: number,
+        segmentBytes: config.segmentBytes,
+        segmentEntries: config.segmentEntries,
+        isPowerSafe: model.isPowerSafe,
+        now: () => this.now(),
+        model: partition,
+      })
+    })
+    const topic = { config, partitions, model, ids: new Map<string, number>() }
+    this.topics.set(config.name, topic)
+    return topic
+  }
+
+  #openTopic(topic: TopicInUse): void {
+    const { config, partitions, model } = topic
+    const registry = loadRegistry(this.disk, path.join(NAMESPACE, config.name))
+    for (const [name, { id, epoch }] of Object.entries(registry?.producers ?? {})) {
+      const known = model.names.get(name)
+      require(known !== undefined && epoch >= known.epoch && epoch <= known.epochMax, `epoch ${epoch} of ${name}`)
+      model.names.set(name, { epoch, epochMax: epoch })
+      topic.ids.set(name, id)
+    }
+    for (const [name, { epoch }] of model.names) {
+      require(epoch === 0 || registry?.producers[name] !== undefined, `the name ${name} is gone`)
+    }
+    for (const [number, partition] of partitions.entries()) {
+      partition.fences = registry && {
+        since: registry.since[number],
+        epochs: new Map(Object.values(registry.producers).map(({ id, epoch }) => [id, epoch])),
+      }
+      partition.recover(this.mode)
+      for (const [name, id] of topic.ids) {
+        const last = partition.log!.producers.lastSequence(id)
+        requireEqual(last, partition.model.sequenceNext(name) - 1, `last sequence of ${name}`)
+      }
+    }
+    this.#placeCursors(topic)
+  }
+
+  /** Before anybody can append to it: what a group handled and a crash took back must not count for what comes. */
+  #placeCursors({ config, partitions }: TopicInUse): void {
+    for (const entry of [...this.#table.entries()]) {
+      if (entry.topic !== config.name || entry.createdMs !== config.createdMs) continue
+      const { log, options } = partitions[entry.partition]
+      if (entry.offset <= log!.offsetNext) continue
+      require(!options.isPowerSafe, `the cursor ${entry.offset} is past the data, which ends at ${log!.offsetNext}`)
+      this.#writeCursor({ ...entry, generation: entry.generation + 1 }, log!.offsetNext)
+    }
+  }
+
+  #openCursors(): void {
+    const isThere = this.disk.exists(path.join(NAMESPACE, CURSORS, 'topic.json'))
+    if (!isThere) {
+      require(this.#cursors.model.acknowledged === 0, 'the cursor log is gone')
+      const request = { durability: 'disk' as const, segmentBytes: SEGMENT_BYTES }
+      this.#store.open(CURSORS, request, { durability: 'disk' }, this.now())
+    }
+    this.#cursors.recover(this.mode)
+    this.#table = new CursorTable()
+    this.#readTo = undefined
+    this.#catchUp()
+    this.#table.forget((key) => this.#isDead(key))
+    this.disk.calmly(() => this.#checkCursors())
+  }
+
+  #isDead({ topic, createdMs }: CursorKey): boolean {
+    return this.model.topics.get(topic)?.createdMs !== createdMs
+  }
+
+  #catchUp(): void {
+    const { log, model } = this.#cursors
+    const end = model.acknowledged
+    readCursorLog(this.disk, log!.directory, { from: this.#readTo, end }, this.#table)
+    this.#readTo = end
+  }
+
+  #checkCursors(): void {
+    for (const { name, createdMs, cursors } of this.model.topics.values()) {
+      for (const [key, cursor] of cursors) {
+        const { group, partition } = parseCursorKey(key)
+        const found = this.#table.get({ group, topic: name, createdMs, partition })?.offset ?? 0
+        const possible = [cursor.offset, ...cursor.tried]
+        require(possible.includes(found), `cursor of ${key} is ${found}, ${possible.join(' or ')} expected`)
+        cursor.offset = found
+        cursor.tried.clear()
+      }
+    }
+  }
+
+  /** Where a group stands, as it would go on. */
+  cursorOf(topic: TopicInUse, group: string, partition: number): number {
+    const cursor = this.#cursorModel(topic.model, group, partition)
+    const { first, acknowledged } = topic.partitions[partition].model
+    const { name: of, createdMs } = topic.config
+    const entry = this.#table.get({ group, topic: of, createdMs, partition })
+    if (cursor.tried.size === 0) requireEqual(entry?.offset ?? 0, cursor.offset, `cursor of ${group} in ${of}`)
+    const placed = placeCursor(entry?.offset ?? 0, first, acknowledged)
+    require(placed.offset <= acknowledged && placed.offset >= first, 'a cursor is within the data')
+    return placed.offset
+  }
+
+  #cursorModel(topic: TopicModel, group: string, partition: number): CursorModel {
+    const key = `${group}/${partition}`
+    let cursor = topic.cursors.get(key)
+    if (cursor === undefined) {
+      cursor = { offset: 0, tried: new Set() }
+      topic.cursors.set(key, cursor)
+    }
+    return cursor
+  }
+
+  /** Commits durably. `isStale`: by a member that the partition was taken from meanwhile, which must not count. */
+  commit(topic: TopicInUse, group: string, partition: number, offset: number, isStale = false): void {
+    const { name, createdMs } = topic.config
+    const key = { group, topic: name, createdMs, partition }
+    const known = this.#table.get(key)
+    if (isStale && known === undefined) return
+    const generation = known?.generation ?? 1
+    if (isStale) this.#appendCursors([encodeCursor({ ...key, offset, generation: generation - 1 })])
+    else this.#writeCursor({ ...key, generation }, offset)
+  }
+
+  #writeCursor(key: CursorKey & { generation: number }, offset: number): void {
+    const { group, topic, createdMs, partition, generation } = key
+    const cursor = this.#cursorModel(this.model.topics.get(topic)!, group, partition)
+    cursor.tried.add(offset)
+    this.#appendCursors([encodeCursor({ group, topic, createdMs, partition, generation, offset })])
+    cursor.offset = offset
+    cursor.tried.clear()
+  }
+
+  #appendCursors(values: readonly Uint8Array[]): void {
+    if (values.length === 0) return
+    const timestampMs = this.now()
+    const batch = encodeBatch(
+      values.map((value) => ({ value })),
+      { producerId: 1, producerEpoch: 0, sequenceFirst: 0, timestampMs },
+    )
+    const text = new TextDecoder()
+    this.#cursors.append(
+      batch,
+      values.map((value) => ({ value: text.decode(value), timestamp: timestampMs })),
+    )
+    this.#cursors.sync()
+    this.#catchUp()
+  }
+
+  /** Makes the cursor log short, in the steps of the host. */
+  compactCursors(): void {
+    this.#cursors.makeSure()
+    this.#catchUp()
+    const before = this.#readTo!
+    this.#table.forget((key) => this.#isDead(key))
+    this.#appendCursors(cursorCopies(this.#table).map((entry) => encodeCursor(entry, entry.version)))
+    trimCursorLog(this.disk, this.#cursors.log!.directory, before)
+  }
+
+  createTopic({ name, partitions, isPowerSafe, segmentEntries }: TopicWish): void {
+    const durability = isPowerSafe ? 'disk' : 'os'
+    const createdMs = this.now()
+    this.model.making = new TopicModel(name, { createdMs, partitions, isPowerSafe })
+    const request = { partitions, durability, segmentBytes: SEGMENT_BYTES, segmentEntries } as const
+    const config = this.#store.open(name, request, { durability: 'disk' }, createdMs)
+    const model = this.model.making
+    this.model.topics.set(name, model)
+    this.model.making = undefined
+    this.#openTopic(this.#use(config, model))
+  }
+
+  deleteTopic({ config, partitions }: TopicInUse): void {
+    for (const partition of partitions) partition.close()
+    this.model.deleting = config.name
+    this.#store.delete(config.name, this.now())
+    this.model.deleting = undefined
+    this.model.topics.delete(config.name)
+    this.topics.delete(config.name)
+    this.#table.forget(({ topic }) => topic === config.name)
+  }
+
+  /** A call that failed has made its topic, or taken it away, or not: the same call again, on a disk that is well. */
+  #finishTopicChange(): void {
+    const { making, deleting } = this.model
+    const isOpen = [...this.#allPartitions()].every(({ log }) => log !== undefined)
+    if (making === undefined && deleting === undefined && isOpen) return
+    this.disk.calmly(() => {
+      // What a deletion's rename left in doubt is decided.
+      this.disk.syncDirectory(NAMESPACE)
+      this.#endProcess(false)
+    })
+  }
+
+  /** Opens a producer under its name: what was opened under it before is fenced, and told nothing. */
+  openName(topic: TopicInUse, name: string): void {
+    const { config, partitions, model, ids } = topic
+    const known = model.names.get(name) ?? { epoch: 0, epochMax: 0 }
+    model.names.set(name, { epoch: known.epoch, epochMax: known.epochMax + 1 })
+    for (const partition of partitions) partition.makeSure()
+    const directory = path.join(NAMESPACE, config.name)
+    const offsets = partitions.map(({ log }) => log!.offsetNext)
+    const { producer, registry } = registerProducer(this.disk, directory, name, offsets)
+    require(producer.epoch > known.epoch, `epoch ${producer.epoch} of ${name} is new`)
+    model.names.set(name, { epoch: producer.epoch, epochMax: producer.epoch })
+    ids.set(name, producer.id)
+    for (const [number, partition] of partitions.entries()) {
+      partition.fences ??= { since: registry.since[number], epochs: new Map() }
+      partition.fences.epochs.set(producer.id, producer.epoch)
+      partition.log!.producers.fence(producer.id, producer.epoch)
+      const last = partition.log!.producers.lastSequence(producer.id)
+      requireEqual(last, partition.model.sequenceNext(name) - 1, `last sequence of ${name}`)
+    }
+  }
+
+  /** Closes everything in order, and looks at every byte. */
+  closeAndVerify(): void {
+    for (const partition of this.#allPartitions()) partition.close()
+    this.disk.calmly(() => {
+      const reports = [...verifyLog({ fs: this.disk, directory: NAMESPACE, nowMs: this.now() })]
+      const findings = reports.flatMap((report) => [
+        ...report.findings,
+        ...report.partitions.flatMap((partition) => partition.findings),
+      ])
+      requireEqual(findings.map(({ file, what }) => `${file} ${what}`).join(), '', 'findings in a sound log')
+    })
+    for (const partition of this.#allPartitions()) partition.end(false)
+    this.#isOpen = false
+    this.disk.restart()
+  }
+
+  /** Opens what `closeAndVerify` has closed. */
+  reopen(): void {
+    this.#restart()
+  }
+}
+
+function parseCursorKey(key: string): { group: string; partition: number } {
+  const [group, partition] = key.split('/')
+  return { group, partition: Number(partition) }
+}
+
+export function isSystemError(error: unknown): boolean {
+  return ['EIO', 'ENOSPC'].includes(systemErrorCode(error) ?? '')
+}
+
+function isCorrupt(error: unknown): boolean {
+  return isWalrusError(error) && error.code === 'SEGMENT_CORRUPT'
+}
