@@ -39,6 +39,8 @@ export function configureTests(place, exclude = []) {
     include: ['packages/*/test/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', ...exclude],
     pool: 'forks',
+    // One process for many files: most of a short run would be the start of processes.
+    isolate: false,
     maxWorkers: 2,
     bail: 1,
     testTimeout: 60_000,

@@ -2,7 +2,8 @@
 // what is left: `npm run mutants [-- --only PART --from NUMBER --seeds N --list --quick]`. Exit code 1
 // where the tests do not notice one. It works on a copy.
 
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -188,39 +189,39 @@ configureTests(place, TESTS_LEFT_OUT)
  * @param {string[]} tests
  * @param {string} seeds
  * @param {import('node:child_process').StdioOptions} [stdio]
- * @returns {'passed' | 'failed' | 'hung'}
+ * @returns {Promise<'passed' | 'failed' | 'hung'>}
  */
-function run(tests, seeds, stdio = 'ignore') {
-  const { status, signal } = spawnSync(
-    process.execPath,
-    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...tests],
-    {
-      cwd: place,
-      // The same seeds for every mutant.
-      env: { ...process.env, WALRUS_TORTURE_SEEDS: seeds, WALRUS_TORTURE_FROM: '1', WALRUS_TEST_SEED: '1' },
-      stdio,
-      timeout: TIMEOUT_MS,
-      killSignal: 'SIGKILL',
-    },
-  )
+async function run(tests, seeds, stdio = 'ignore') {
+  const child = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...tests], {
+    cwd: place,
+    // The same seeds for every mutant.
+    env: { ...process.env, WALRUS_TORTURE_SEEDS: seeds, WALRUS_TORTURE_FROM: '1', WALRUS_TEST_SEED: '1' },
+    stdio,
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  })
+  const stop = () => void child.kill('SIGKILL')
+  process.once('exit', stop)
+  const [code, signal] = await once(child, 'exit')
+  process.off('exit', stop)
   if (signal !== null) return 'hung'
-  return status === 0 ? 'passed' : 'failed'
+  return code === 0 ? 'passed' : 'failed'
 }
 
 /** The tests of the mutant's own folder notice most, then those that are fast, then all. @param {Mutant} mutant */
-function outcomeOf({ file }) {
+async function outcomeOf({ file }) {
   for (const [tests, seeds] of [
     [[`test/${dirname(file)}`], '100'],
     [TESTS_FIRST, '100'],
     ...(values.quick ? [] : [[[], values.seeds]]),
   ]) {
-    const outcome = run(/** @type {string[]} */ (tests), /** @type {string} */ (seeds))
+    const outcome = await run(/** @type {string[]} */ (tests), /** @type {string} */ (seeds))
     if (outcome !== 'passed') return outcome
   }
   return 'passed'
 }
 
-if (run([], '100', ['ignore', 2, 2]) !== 'passed') {
+if ((await run([], '100', ['ignore', 2, 2])) !== 'passed') {
   process.stderr.write('The tests fail without any mutant; mend that first\n')
   process.exit(2)
 }
@@ -231,7 +232,7 @@ for (const [at, mutant] of chosen.entries()) {
   const file = join(copy, 'dist', mutant.file)
   const text = read(mutant.file)
   writeFileSync(file, text.slice(0, mutant.from) + mutant.replacement + text.slice(mutant.to))
-  const outcome = outcomeOf(mutant)
+  const outcome = await outcomeOf(mutant)
   writeFileSync(file, text)
   if (outcome === 'passed') unnoticed.push(mutant)
   process.stdout.write(`${at + 1}/${chosen.length} ${WORDS[outcome]} ${nameOf(mutant)}\n`)

@@ -47,6 +47,7 @@ const TIMES = 1000
 /** Does it. Whatever does not fit what there is does nothing. */
 export function perform(action: Action, log: LogInUse): void {
   const { disk } = log
+  log.actions++
   disk.trace?.(JSON.stringify(action))
   switch (action.type) {
     case 'write back':
@@ -117,9 +118,10 @@ function performFallibly(action: Fallible, log: LogInUse): void {
     case 'read by time':
       return partition.checkTime(action.time)
     case 'trim':
-      sealFirst(topic, partition)
+      if (!mayForget(topic)) return
       return partition.trim(within(partition, action.part))
     case 'retain': {
+      if (!mayForget(topic)) return
       const { records, bytes, ms } = action
       return partition.retain({ records, bytes, ms }, TIMES)
     }
@@ -141,21 +143,23 @@ function performFallibly(action: Fallible, log: LogInUse): void {
   }
 }
 
+/** With it, stories meet the faults of docs/roadmap.md that are not mended yet. */
+const hasKnownFaults = process.env['WALRUS_KNOWN_FAULTS'] === '1'
+
 /**
  * Known: where a loss of power took the end of a topic that does not sync, a name may write below the offset that its
- * topic's file says no name has written below; such batches are not seen by an open that has to seal their segment
- * (docs/roadmap.md). Goes when that is mended.
+ * topic's file says no name has written below; such batches are not seen by an open that has to seal their segment.
  */
 function isBelowNames({ fences, log }: PartitionInUse): boolean {
-  return fences !== undefined && log!.offsetNext < fences.since
+  return !hasKnownFaults && fences !== undefined && log!.offsetNext < fences.since
 }
 
 /**
- * Known: a trim above segments that are full and not sealed, in a topic with names, and two kills in a row lose how far
- * these came (docs/roadmap.md). Goes when that is mended.
+ * Known: how far names came is lost, or such a partition cannot be opened, where segments are forgotten while the last
+ * sealed one has no `.producers` file: after a cut, after two kills in a row, on a full disk.
  */
-function sealFirst(topic: TopicInUse, partition: PartitionInUse): void {
-  while (topic.ids.size > 0 && partition.hasUnsealed) partition.sealOldest()
+function mayForget({ ids }: TopicInUse): boolean {
+  return hasKnownFaults || ids.size === 0
 }
 
 /** An offset from the first one to the acknowledged end, by a share of a thousand. */

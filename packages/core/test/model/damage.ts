@@ -47,7 +47,13 @@ export function damageAndMend(
   openDamaged(disk, partition, repair === 'cut' ? 'strict' : 'skip', `mended ${what}`, true)
 }
 
-function openDamaged(disk: SimulatedDisk, partition: PartitionInUse, mode: RecoveryMode, what: string, isMended = false) {
+function openDamaged(
+  disk: SimulatedDisk,
+  partition: PartitionInUse,
+  mode: RecoveryMode,
+  what: string,
+  isMended = false,
+) {
   const { directory } = partition.options
   let isOpen = false
   try {

@@ -42,6 +42,7 @@ export class LogInUse {
   readonly topics = new Map<string, TopicInUse>()
   /** Recoveries that were checked. */
   recoveries = 0
+  actions = 0
   /** How the next process opens. */
   mode: RecoveryMode = 'strict'
   readonly random: Random

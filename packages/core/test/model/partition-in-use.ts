@@ -1,13 +1,7 @@
 import { isWalrusError } from '#core/errors.js'
 import type { EncodedBatch } from '#core/format/batch-encoder.js'
 import { cutPartition } from '#core/log/cut-partition.js'
-import {
-  decideRetention,
-  loadState,
-  type OpenPlace,
-  removeForgotten,
-  writeState,
-} from '#core/log/forget.js'
+import { decideRetention, loadState, type OpenPlace, removeForgotten, writeState } from '#core/log/forget.js'
 import { PartitionLog } from '#core/log/partition-log.js'
 import type { Retention } from '#core/log/retention.js'
 import type { RecoveryMode } from '#core/segment/recovery.js'

@@ -16,6 +16,7 @@ export const FAULT_RATES: [Fault, number][] = [
 
 /** What happened in the runs, those of shrinking included. */
 export interface ModelCounts {
+  actions: number
   recoveries: number
   faults: Map<Fault, number>
 }
@@ -62,6 +63,7 @@ function end(log: LogInUse): void {
 }
 
 function count(log: LogInUse, counts: ModelCounts): void {
+  counts.actions += log.actions
   counts.recoveries += log.recoveries
   for (const [fault, number] of log.disk.counts) counts.faults.set(fault, (counts.faults.get(fault) ?? 0) + number)
 }

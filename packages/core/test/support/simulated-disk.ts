@@ -109,10 +109,11 @@ export class SimulatedDisk implements FileSystem {
     for (const file of this.#root.files()) file.writeBack(random)
   }
 
-  /** Turns over a bit of one of the directory's files. Returns its name and the byte. */
+  /** Turns over a bit of one of the directory's files, but for those that are not in their place yet. Returns its name and the byte. */
   rot(directory: string, random: Random): { name: string; at: number } | undefined {
     const files: [string, SimulatedFile][] = []
     for (const [name, entry] of this.#directory(directory).entries) {
+      if (name.endsWith('.tmp')) continue
       if (entry instanceof SimulatedFile && entry.cache.length > 0) files.push([name, entry])
     }
     if (files.length === 0) return undefined
@@ -122,7 +123,7 @@ export class SimulatedDisk implements FileSystem {
   }
 
   open(file: string, mode: 'read' | 'write' | 'create'): OpenFile {
-    this.#step(mode === 'create' ? 'metadata' : 'read', `${mode} ${path.basename(file)}`)
+    this.#step(mode === 'create' ? 'metadata' : 'read', `open to ${mode} ${path.basename(file)}`)
     const directory = this.#directory(path.dirname(file))
     const name = path.basename(file)
     let node = directory.entries.get(name)
