@@ -13,7 +13,7 @@ const { values } = parseArgs({
   },
 })
 for (const [name, value] of Object.entries(values)) {
-  if (value === true || /^\d+$/.test(value)) continue
+  if (typeof value === 'boolean' || /^\d+$/.test(value)) continue
   process.stderr.write(`--${name} takes a whole number, not '${value}'\n`)
   process.exit(2)
 }

@@ -118,10 +118,8 @@ function performFallibly(action: Fallible, log: LogInUse): void {
     case 'read by time':
       return partition.checkTime(action.time)
     case 'trim':
-      if (!mayForget(topic)) return
       return partition.trim(within(partition, action.part))
     case 'retain': {
-      if (!mayForget(topic)) return
       const { records, bytes, ms } = action
       return partition.retain({ records, bytes, ms }, TIMES)
     }
@@ -141,25 +139,6 @@ function performFallibly(action: Fallible, log: LogInUse): void {
     case 'damage':
       return damageAndMend(log, topic, number, action)
   }
-}
-
-/** With it, stories meet the faults of docs/roadmap.md that are not mended yet. */
-const hasKnownFaults = process.env['WALRUS_KNOWN_FAULTS'] === '1'
-
-/**
- * Known: where a loss of power took the end of a topic that does not sync, a name may write below the offset that its
- * topic's file says no name has written below; such batches are not seen by an open that has to seal their segment.
- */
-function isBelowNames({ fences, log }: PartitionInUse): boolean {
-  return !hasKnownFaults && fences !== undefined && log!.offsetNext < fences.since
-}
-
-/**
- * Known: how far names came is lost, or such a partition cannot be opened, where segments are forgotten while the last
- * sealed one has no `.producers` file: after a cut, after two kills in a row, on a full disk.
- */
-function mayForget({ ids }: TopicInUse): boolean {
-  return hasKnownFaults || ids.size === 0
 }
 
 /** An offset from the first one to the acknowledged end, by a share of a thousand. */
@@ -191,11 +170,10 @@ function send(
   { name: number, records: count, again, isOld, hasHole }: Extract<Action, { type: 'send' }>,
 ): void {
   const name = NAMES[number % NAMES.length]
-  const id = topic.ids.get(name)
-  const epochNow = topic.model.names.get(name)?.epoch ?? 0
-  if (id === undefined || epochNow === 0) return
+  if (!topic.opened.has(name)) return
+  const id = topic.ids.get(name)!
+  const epochNow = topic.model.names.get(name)!.epoch
   partition.makeSure()
-  if (isBelowNames(partition)) return
   const { model } = partition
   const sent = again === undefined ? undefined : model.batchesOf(name).at(-1 - again)
   const records = sent?.records ?? recordsOf(log, count, 20, log.now() % TIMES)

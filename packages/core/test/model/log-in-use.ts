@@ -22,6 +22,8 @@ export interface TopicInUse {
   partitions: PartitionInUse[]
   model: TopicModel
   ids: Map<string, number>
+  /** Names that were opened in this process: nobody else writes under them. */
+  opened: Set<string>
 }
 
 /** A topic as a story makes it. */
@@ -205,13 +207,14 @@ export class LogInUse {
         model: partition,
       })
     })
-    const topic = { config, partitions, model, ids: new Map<string, number>() }
+    const topic = { config, partitions, model, ids: new Map<string, number>(), opened: new Set<string>() }
     this.topics.set(config.name, topic)
     return topic
   }
 
   #openTopic(topic: TopicInUse): void {
     const { config, partitions, model } = topic
+    topic.opened.clear()
     const registry = loadRegistry(this.disk, path.join(NAMESPACE, config.name))
     for (const [name, { id, epoch }] of Object.entries(registry?.producers ?? {})) {
       const known = model.names.get(name)
@@ -223,10 +226,9 @@ export class LogInUse {
       require(epoch === 0 || registry?.producers[name] !== undefined, `the name ${name} is gone`)
     }
     for (const [number, partition] of partitions.entries()) {
-      partition.fences = registry && {
-        since: registry.since[number],
-        epochs: new Map(Object.values(registry.producers).map(({ id, epoch }) => [id, epoch])),
-      }
+      const since = registry?.since[number] ?? undefined
+      const epochs = new Map(Object.values(registry?.producers ?? {}).map(({ id, epoch }) => [id, epoch]))
+      partition.fences = since === undefined ? undefined : { since, epochs }
       partition.recover(this.mode)
       for (const [name, id] of topic.ids) {
         const last = partition.log!.producers.lastSequence(id)
@@ -400,8 +402,9 @@ export class LogInUse {
     require(producer.epoch > known.epoch, `epoch ${producer.epoch} of ${name} is new`)
     model.names.set(name, { epoch: producer.epoch, epochMax: producer.epoch })
     ids.set(name, producer.id)
+    topic.opened.add(name)
     for (const [number, partition] of partitions.entries()) {
-      partition.fences ??= { since: registry.since[number], epochs: new Map() }
+      partition.fences ??= { since: registry.since[number]!, epochs: new Map() }
       partition.fences.epochs.set(producer.id, producer.epoch)
       partition.log!.producers.fence(producer.id, producer.epoch)
       const last = partition.log!.producers.lastSequence(producer.id)
