@@ -1,6 +1,6 @@
 // A copy of the tree for those who break it on purpose: sources, built files and tests are copied, dependencies are linked.
 
-import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root } from './prepare.mjs'
@@ -29,7 +29,8 @@ export function copyTree({ packages, name }) {
 }
 
 /**
- * Says to vitest which tests there are in a copy, and which are left out.
+ * Says to vitest which tests there are in a copy, and which are left out. They run in the order of `WALRUS_TESTS_FIRST`, a list of
+ * parts of their names, and otherwise by how long they took in the run before, up to the first that fails.
  *
  * @param {string} place
  * @param {string[]} [exclude]
@@ -43,12 +44,37 @@ export function configureTests(place, exclude = []) {
     isolate: false,
     maxWorkers: 2,
     bail: 1,
-    testTimeout: 60_000,
-    reporters: ['dot'],
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+    reporters: ['dot', 'json'],
+    outputFile: { json: join(place, 'results.json') },
   }
-  const external = String.raw`server: { deps: { external: [/\/packages\/[^/]+\/dist\//] } }`
   writeFileSync(
     join(place, 'vitest.config.mjs'),
-    `export default { test: { ...${JSON.stringify(settings)}, ${external} } }\n`,
+    `import { existsSync, readFileSync } from 'node:fs'
+const order = ${JSON.stringify(join(place, 'order.json'))}
+const took = existsSync(order) ? JSON.parse(readFileSync(order, 'utf8')) : {}
+const first = (process.env.WALRUS_TESTS_FIRST ?? '').split(',').filter(Boolean)
+const rank = ({ moduleId }) => {
+  const at = first.findIndex((part) => moduleId.includes(part))
+  return (at === -1 ? 1e9 : at * 1e6) + (took[moduleId] ?? 0)
+}
+class Sequencer {
+  shard(files) { return files }
+  sort(files) { return [...files].sort((left, right) => rank(left) - rank(right)) }
+}
+const settings = ${JSON.stringify(settings)}
+const server = { deps: { external: [/\\/packages\\/[^/]+\\/dist\\//] } }
+export default { test: { ...settings, server, sequence: { sequencer: Sequencer } } }
+`,
   )
+}
+
+/** Remembers how long each file of the run before took. @param {string} place */
+export function rememberOrder(place) {
+  const { testResults } = JSON.parse(readFileSync(join(place, 'results.json'), 'utf8'))
+  /** @type {Record<string, number>} */
+  const took = {}
+  for (const { name, startTime, endTime } of testResults) took[name] = endTime - startTime
+  writeFileSync(join(place, 'order.json'), JSON.stringify(took))
 }

@@ -22,6 +22,11 @@ const tests = values.exhaustive ? 'exhaustive' : 'torture'
 const file = `packages/core/test/simulation/${tests}.test.ts`
 process.exit(
   await runNode(commandFile('vitest'), ['run', file, '--reporter=default', '--disableConsoleIntercept'], {
-    env: { ...process.env, WALRUS_TORTURE_SEEDS: values.seeds, WALRUS_TORTURE_FROM: values.from, WALRUS_EXHAUSTIVE: '1' },
+    env: {
+      ...process.env,
+      WALRUS_TORTURE_SEEDS: values.seeds,
+      WALRUS_TORTURE_FROM: values.from,
+      WALRUS_EXHAUSTIVE: '1',
+    },
   }),
 )
