@@ -30,7 +30,7 @@ class Step implements fc.AsyncCommand<object, WholeLog> {
     if (topics.length === 0) return
     const used = topics[this.#topic % topics.length]
     const partition = Math.floor(this.#topic / topics.length) % used.partitions.length
-    if (process.env['DBG']) console.log(this.toString()); await this.#action(log, used, partition)
+    await this.#action(log, used, partition)
   }
 
   toString(): string {
