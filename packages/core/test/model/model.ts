@@ -35,9 +35,18 @@ export class PartitionModel {
   /** First offsets of attempts whose end nobody knows. */
   readonly firstTried = new Set<number>()
 
+  /** Where a log goes on that has lost all of its files. */
+  #begin = 0
+
   get next(): number {
     const last = this.batches.at(-1)
-    return last === undefined ? 0 : last.base + last.records.length
+    return last === undefined ? this.#begin : last.base + last.records.length
+  }
+
+  /** All files are lost, which no promise forbade: offsets go on from the first that was not forgotten. */
+  loseAll(offset: number): void {
+    this.batches = []
+    this.#begin = offset
   }
 
   add(records: readonly ModelRecord[], origin?: ModelBatch['origin']): ModelBatch {
@@ -58,7 +67,7 @@ export class PartitionModel {
 
   /** Ends of batches, and 0: a log may end there and nowhere else. */
   canEndAt(offset: number): boolean {
-    return offset === 0 || this.batches.some(({ base, records }) => base + records.length === offset)
+    return offset === this.#begin || this.batches.some(({ base, records }) => base + records.length === offset)
   }
 
   sequenceNext(name: string): number {

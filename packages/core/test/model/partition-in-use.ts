@@ -113,6 +113,7 @@ export class PartitionInUse {
     const { model, log } = this
     const { offsetNext, offsetFirst } = log!
     require(offsetNext >= this.least, `${this.least} records had to be there, ${offsetNext} are`)
+    if (log!.bases.length === 0 && model.durable === 0 && offsetNext === offsetFirst) model.loseAll(offsetNext)
     require(model.canEndAt(offsetNext), `the log ends at ${offsetNext}, in a batch`)
     model.cutAt(offsetNext)
     requireEqual(offsetNext, model.next, 'end of the log')
