@@ -32,7 +32,14 @@ function readExhibit(fileName) {
   const field = (field) => new RegExp(`^${field}: (.*)$`, 'm').exec(head)?.[1]
   const [bug, test] = [field('Bug'), field('Test')]
   if (bug === undefined || test === undefined) throw new Error(`${file} has no Bug: or no Test: in its head`)
-  return { name: fileName.replace(/\.patch$/, ''), file, bug, test, testName: field('Name'), seed: field('Seed') ?? '1' }
+  return {
+    name: fileName.replace(/\.patch$/, ''),
+    file,
+    bug,
+    test,
+    testName: field('Name'),
+    seed: field('Seed') ?? '1',
+  }
 }
 
 /**

@@ -28,13 +28,16 @@ async function outcomeIn(what: 'full' | 'read-only' | 'gone'): Promise<Record<st
 }
 
 describe('a log in a place', () => {
-  test.runIf(canMount)('that is full refuses what does not fit, keeps the rest, and goes on when there is room', async () => {
-    const { acknowledged, codes, keptAfter, ...whole } = await outcomeIn('full')
-    expect(acknowledged).toBeGreaterThan(20)
-    expect(keptAfter).toBeGreaterThan(30)
-    expect(codes).toEqual(['DISK_FULL'])
-    expect(whole).toEqual({ wasWhole: true, isWholeAfter: true, isWholeAgain: true })
-  })
+  test.runIf(canMount)(
+    'that is full refuses what does not fit, keeps the rest, and goes on when there is room',
+    async () => {
+      const { acknowledged, codes, keptAfter, ...whole } = await outcomeIn('full')
+      expect(acknowledged).toBeGreaterThan(20)
+      expect(keptAfter).toBeGreaterThan(30)
+      expect(codes).toEqual(['DISK_FULL'])
+      expect(whole).toEqual({ wasWhole: true, isWholeAfter: true, isWholeAgain: true })
+    },
+  )
 
   test.runIf(canMount)('that is read-only is not opened for writing, and stays as it is', async () => {
     const { code, isWholeAgain } = await outcomeIn('read-only')

@@ -166,9 +166,7 @@ export class WholeLog {
   async trim({ topic, partitions }: TopicInUse, partition: number, share: number): Promise<void> {
     const model = partitions[partition]
     const before = model.first + Math.floor(((model.records.length - model.first) * share) / 1000)
-    expect(await topic.trim({ partition, before })).toEqual([
-      { partition, first: before, next: model.records.length },
-    ])
+    expect(await topic.trim({ partition, before })).toEqual([{ partition, first: before, next: model.records.length }])
     model.first = before
   }
 
