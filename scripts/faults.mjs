@@ -32,5 +32,5 @@ for (const [name, [variable, file]] of Object.entries(CAMPAIGNS)) {
   env[variable] = count
   files.push(file)
 }
-prepare()
-process.exit(runNode(commandFile('vitest'), ['run', ...files, '--reporter=default'], { env }))
+await prepare()
+process.exit(await runNode(commandFile('vitest'), ['run', ...files, '--reporter=default'], { env }))

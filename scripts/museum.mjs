@@ -15,7 +15,7 @@ import { commandFile, prepare, root } from './prepare.mjs'
 /** @typedef {{ name: string, file: string, bug: string, test: string, testName: string | undefined, seed: string }} Exhibit */
 
 const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } })
-prepare()
+await prepare()
 const folder = join(root, 'scripts/museum')
 const exhibits = readdirSync(folder)
   .filter((name) => name.endsWith('.patch') && name.includes(values.only))

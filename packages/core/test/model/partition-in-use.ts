@@ -1,9 +1,10 @@
 import { isWalrusError } from '#core/errors.js'
 import type { EncodedBatch } from '#core/format/batch-encoder.js'
 import { cutPartition } from '#core/log/cut-partition.js'
-import { decideRetention, loadState, type OpenPlace, removeForgotten, writeState } from '#core/log/forget.js'
+import { decideRetention, type OpenPlace, removeForgotten } from '#core/log/forget.js'
 import { PartitionLog } from '#core/log/partition-log.js'
 import type { Retention } from '#core/log/retention.js'
+import { loadState, STATE_FILE, writeState } from '#core/log/state-file.js'
 import type { RecoveryMode } from '#core/segment/recovery.js'
 import { type RolledSegment, sealSegment } from '#core/segment/seal.js'
 import { segmentBases } from '#core/segment/segment-name.js'
@@ -102,9 +103,10 @@ export class PartitionInUse {
     const { disk, directory } = this.options
     const { offsetFirst, offsetNext, producers } = this.log!
     const all = disk.list(directory).sort()
-    // What is forgotten may go now or at a later open.
+    // What is forgotten may go now or at a later open; what a full disk has no room for comes with a later one.
     const baseFirst = segmentBases(all).findLast((base) => base <= offsetFirst) ?? 0
-    const names = all.filter((name) => !/^\d/.test(name) || Number.parseInt(name, 10) >= baseFirst)
+    const companions = all.filter((name) => name !== STATE_FILE)
+    const names = companions.filter((name) => !/^\d/.test(name) || Number.parseInt(name, 10) >= baseFirst)
     const { records } = readPartition(disk, directory, { from: offsetFirst, to: offsetNext })
     return JSON.stringify([offsetFirst, offsetNext, names, producers.states(), records])
   }
