@@ -105,7 +105,7 @@ export class PartitionInUse {
     const all = disk.list(directory).sort()
     // What is forgotten may go now or at a later open; what a full disk has no room for comes with a later one.
     const baseFirst = segmentBases(all).findLast((base) => base <= offsetFirst) ?? 0
-    const companions = all.filter((name) => name !== STATE_FILE)
+    const companions = all.filter((name) => !name.startsWith(STATE_FILE))
     const names = companions.filter((name) => !/^\d/.test(name) || Number.parseInt(name, 10) >= baseFirst)
     const { records } = readPartition(disk, directory, { from: offsetFirst, to: offsetNext })
     return JSON.stringify([offsetFirst, offsetNext, names, producers.states(), records])
