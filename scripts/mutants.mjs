@@ -1,5 +1,5 @@
 // Removes each sync, each checksum check and each bounds check of the storage engine in turn, and runs its tests against
-// what is left: `npm run mutants [-- --only PART --from NUMBER --seeds N --list]`. Exit code 1
+// what is left: `npm run mutants [-- --only PART --from NUMBER --seeds N --tests PART,PART --list]`. Exit code 1
 // where the tests do not notice one. It works on a copy.
 
 import { spawn } from 'node:child_process'
@@ -18,6 +18,7 @@ const SYNCED = [
   'log/forget.js',
   'log/partition-log.js',
   'log/partition-recovery.js',
+  'log/state-file.js',
   'log/topic-store.js',
   'segment/open-segment.js',
   'storage/publish-file.js',
@@ -69,10 +70,13 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     from: { type: 'string', default: '1' },
     seeds: { type: 'string', default: '1000' },
+    tests: { type: 'string', default: '' },
     list: { type: 'boolean' },
   },
 })
 await prepare()
+/** All of them, unless parts of their names are given. */
+const tests = values.tests.split(',').filter(Boolean)
 const dist = join(root, 'packages/core/dist')
 
 /** @param {string} file @param {string} text @returns {Mutant[]} */
@@ -175,7 +179,7 @@ configureTests(place, TESTS_LEFT_OUT)
  * @returns {Promise<'passed' | 'failed' | 'hung'>}
  */
 async function run(file, stdio = 'ignore') {
-  const child = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run'], {
+  const child = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...tests], {
     cwd: place,
     env: {
       ...process.env,

@@ -117,7 +117,14 @@ export class PartitionReader<Value> {
    */
   #maybeBeginInBatch(region: Region, at: number): boolean {
     const { partition } = this.place
-    for (const { offset, timestamp } of new Batch<Value>(region, at, this.#at, partition, this.#codec, this.#offsetFrom)) {
+    for (const { offset, timestamp } of new Batch<Value>(
+      region,
+      at,
+      this.#at,
+      partition,
+      this.#codec,
+      this.#offsetFrom,
+    )) {
       if (timestamp < this.#timestampFrom) continue
       this.#offsetFrom = offset
       this.#timestampFrom = Number.NEGATIVE_INFINITY
