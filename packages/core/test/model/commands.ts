@@ -3,10 +3,11 @@ import { ADMIT, DUPLICATE, FENCED, OUT_OF_SEQUENCE } from '#core/log/producer-st
 import type { RecoveryMode } from '#core/segment/recovery.js'
 import { fc } from '../support/property.js'
 import { damageAndMend } from './damage.js'
-import type { LogInUse, TopicInUse } from './log-in-use.js'
+import type { LogInUse } from './log-in-use.js'
 import type { Model, ModelRecord, Verdict } from './model.js'
 import type { PartitionInUse } from './partition-in-use.js'
 import { require, requireEqual } from './read-partition.js'
+import type { TopicInUse } from './topic-in-use.js'
 
 /** Something that is done with a log. Plain data: a story is a list of them, whoever makes it. */
 export type Action =
@@ -74,7 +75,7 @@ export function perform(action: Action, log: LogInUse): void {
 type Fallible = Exclude<Action, { type: 'write back' | 'die after' | 'fill' | 'kill' | 'lose power' }>
 
 function performFallibly(action: Fallible, log: LogInUse): void {
-  if (action.type === 'compact cursors') return log.compactCursors()
+  if (action.type === 'compact cursors') return log.cursors.compact()
   if (action.type === 'close') {
     log.closeAndVerify()
     log.mode = action.mode
@@ -124,15 +125,15 @@ function performFallibly(action: Fallible, log: LogInUse): void {
       return partition.retain({ records, bytes, ms }, TIMES)
     }
     case 'consume': {
-      const from = log.cursorOf(topic, GROUPS[action.group % GROUPS.length], number)
+      const from = log.cursors.at(topic, GROUPS[action.group % GROUPS.length], number)
       const to = Math.min(from + action.records, partition.model.acknowledged)
       partition.checkRecords(from, to)
-      return log.commit(topic, GROUPS[action.group % GROUPS.length], number, to)
+      return log.cursors.commit(topic, GROUPS[action.group % GROUPS.length], number, to)
     }
     case 'seek': {
       const group = GROUPS[action.group % GROUPS.length]
-      log.commit(topic, group, number, within(partition, action.part), action.isStale)
-      const lag = partition.model.acknowledged - log.cursorOf(topic, group, number)
+      log.cursors.commit(topic, group, number, within(partition, action.part), action.isStale)
+      const lag = partition.model.acknowledged - log.cursors.at(topic, group, number)
       require(lag >= 0, `a lag of ${lag}`)
       return
     }

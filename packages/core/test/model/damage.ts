@@ -5,9 +5,10 @@ import type { FileSystem } from '#core/storage/file-system.js'
 import { repairPartition } from '#core/verify/repair-partition.js'
 import { verifyPartition } from '#core/verify/verify-partition.js'
 import type { SimulatedDisk } from '../support/simulated-disk.js'
-import { isSystemError, type LogInUse, type TopicInUse } from './log-in-use.js'
+import { isSystemError, type LogInUse } from './log-in-use.js'
 import type { PartitionInUse } from './partition-in-use.js'
 import { readPartition, require, requireEqual } from './read-partition.js'
+import type { TopicInUse } from './topic-in-use.js'
 
 /**
  * Turns over a bit of a copy of the partition: verify sees it, whoever opens in whatever mode is told nothing wrong, and a

@@ -1,38 +1,20 @@
 import path from 'node:path'
-import { type CursorKey, CursorTable, encodeCursor, placeCursor } from '#core/cursor/cursor.js'
-import { cursorCopies, readCursorLog, trimCursorLog } from '#core/cursor/cursor-store.js'
 import { isWalrusError, systemErrorCode } from '#core/errors.js'
-import { encodeBatch } from '#core/format/batch-encoder.js'
 import { loadRegistry, registerProducer } from '#core/log/producer-registry.js'
 import { type TopicConfig, TopicStore } from '#core/log/topic-store.js'
 import type { RecoveryMode } from '#core/segment/recovery.js'
 import { verifyLog } from '#core/verify/verify-log.js'
 import type { Random } from '../support/random.js'
 import type { SimulatedDisk } from '../support/simulated-disk.js'
-import { type CursorModel, Model, PartitionModel, TopicModel } from './model.js'
+import { CURSOR_SEGMENT_BYTES, CursorsInUse } from './cursors-in-use.js'
+import { Model, TopicModel } from './model.js'
 import { PartitionInUse } from './partition-in-use.js'
 import { require, requireEqual } from './read-partition.js'
+import type { TopicInUse, TopicWish } from './topic-in-use.js'
 
 export const NAMESPACE = '/data/space'
 const CURSORS = '__cursors'
 const SEGMENT_BYTES = 4096
-
-export interface TopicInUse {
-  config: TopicConfig
-  partitions: PartitionInUse[]
-  model: TopicModel
-  ids: Map<string, number>
-  /** Names that were opened in this process: nobody else writes under them. */
-  opened: Set<string>
-}
-
-/** A topic as a story makes it. */
-export interface TopicWish {
-  name: string
-  partitions: number
-  isPowerSafe: boolean
-  segmentEntries: number
-}
 
 /**
  * A whole log on a disk that fails: topics, named producers, cursors, in one thread, in the steps of the host and its
@@ -42,6 +24,7 @@ export class LogInUse {
   readonly disk: SimulatedDisk
   readonly model = new Model()
   readonly topics = new Map<string, TopicInUse>()
+  readonly cursors: CursorsInUse
   /** Recoveries that were checked. */
   recoveries = 0
   actions = 0
@@ -49,9 +32,6 @@ export class LogInUse {
   mode: RecoveryMode = 'strict'
   readonly random: Random
   readonly #store: TopicStore
-  readonly #cursors: PartitionInUse
-  #table = new CursorTable()
-  #readTo: number | undefined
   #clock = 1_000_000
   #pagesDropped = 0
 
@@ -59,17 +39,8 @@ export class LogInUse {
     this.disk = disk
     this.random = random
     this.#store = new TopicStore(disk, NAMESPACE)
-    this.#cursors = new PartitionInUse({
-      disk,
-      directory: this.#store.partitionDirectory(CURSORS, 0),
-      partition: 0,
-      segmentBytes: SEGMENT_BYTES,
-      segmentEntries: 12,
-      isPowerSafe: true,
-      isCursorLog: true,
-      now: () => this.now(),
-      model: new PartitionModel(),
-    })
+    const directory = this.#store.partitionDirectory(CURSORS, 0)
+    this.cursors = new CursorsInUse(this.model, { disk, directory, now: () => this.now() })
     this.attempt(() => this.#openAll())
   }
 
@@ -112,7 +83,7 @@ export class LogInUse {
   }
 
   *#allPartitions(): Generator<PartitionInUse> {
-    yield this.#cursors
+    yield this.cursors.partition
     for (const { partitions } of this.topics.values()) yield* partitions
   }
 
@@ -235,125 +206,16 @@ export class LogInUse {
         requireEqual(last, partition.model.sequenceNext(name) - 1, `last sequence of ${name}`)
       }
     }
-    this.#placeCursors(topic)
-  }
-
-  /** Before anybody can append to it: what a group handled and a crash took back must not count for what comes. */
-  #placeCursors({ config, partitions }: TopicInUse): void {
-    for (const entry of [...this.#table.entries()]) {
-      if (entry.topic !== config.name || entry.createdMs !== config.createdMs) continue
-      const { log, options } = partitions[entry.partition]
-      if (entry.offset <= log!.offsetNext) continue
-      require(!options.isPowerSafe, `the cursor ${entry.offset} is past the data, which ends at ${log!.offsetNext}`)
-      this.#writeCursor({ ...entry, generation: entry.generation + 1 }, log!.offsetNext)
-    }
+    this.cursors.place(topic)
   }
 
   #openCursors(): void {
-    const isThere = this.disk.exists(path.join(NAMESPACE, CURSORS, 'topic.json'))
-    if (!isThere) {
-      require(this.#cursors.model.acknowledged === 0, 'the cursor log is gone')
-      const request = { durability: 'disk' as const, segmentBytes: SEGMENT_BYTES }
+    if (!this.disk.exists(path.join(NAMESPACE, CURSORS, 'topic.json'))) {
+      require(this.cursors.partition.model.acknowledged === 0, 'the cursor log is gone')
+      const request = { durability: 'disk' as const, segmentBytes: CURSOR_SEGMENT_BYTES }
       this.#store.open(CURSORS, request, { durability: 'disk' }, this.now())
     }
-    this.#cursors.recover(this.mode)
-    this.#table = new CursorTable()
-    this.#readTo = undefined
-    this.#catchUp()
-    this.#table.forget((key) => this.#isDead(key))
-    this.disk.calmly(() => this.#checkCursors())
-  }
-
-  #isDead({ topic, createdMs }: CursorKey): boolean {
-    return this.model.topics.get(topic)?.createdMs !== createdMs
-  }
-
-  #catchUp(): void {
-    const { log, model } = this.#cursors
-    const end = model.acknowledged
-    readCursorLog(this.disk, log!.directory, { from: this.#readTo, end }, this.#table)
-    this.#readTo = end
-  }
-
-  #checkCursors(): void {
-    for (const { name, createdMs, cursors } of this.model.topics.values()) {
-      for (const [key, cursor] of cursors) {
-        const { group, partition } = parseCursorKey(key)
-        const found = this.#table.get({ group, topic: name, createdMs, partition })?.offset ?? 0
-        const possible = [cursor.offset, ...cursor.tried]
-        require(possible.includes(found), `cursor of ${key} is ${found}, ${possible.join(' or ')} expected`)
-        cursor.offset = found
-        cursor.tried.clear()
-      }
-    }
-  }
-
-  /** Where a group stands, as it would go on. */
-  cursorOf(topic: TopicInUse, group: string, partition: number): number {
-    const cursor = this.#cursorModel(topic.model, group, partition)
-    const { first, acknowledged } = topic.partitions[partition].model
-    const { name: of, createdMs } = topic.config
-    const entry = this.#table.get({ group, topic: of, createdMs, partition })
-    if (cursor.tried.size === 0) requireEqual(entry?.offset ?? 0, cursor.offset, `cursor of ${group} in ${of}`)
-    const placed = placeCursor(entry?.offset ?? 0, first, acknowledged)
-    require(placed.offset <= acknowledged && placed.offset >= first, 'a cursor is within the data')
-    return placed.offset
-  }
-
-  #cursorModel(topic: TopicModel, group: string, partition: number): CursorModel {
-    const key = `${group}/${partition}`
-    let cursor = topic.cursors.get(key)
-    if (cursor === undefined) {
-      cursor = { offset: 0, tried: new Set() }
-      topic.cursors.set(key, cursor)
-    }
-    return cursor
-  }
-
-  /** Commits durably. `isStale`: by a member that the partition was taken from meanwhile, which must not count. */
-  commit(topic: TopicInUse, group: string, partition: number, offset: number, isStale = false): void {
-    const { name, createdMs } = topic.config
-    const key = { group, topic: name, createdMs, partition }
-    const known = this.#table.get(key)
-    if (isStale && known === undefined) return
-    const generation = known?.generation ?? 1
-    if (isStale) this.#appendCursors([encodeCursor({ ...key, offset, generation: generation - 1 })])
-    else this.#writeCursor({ ...key, generation }, offset)
-  }
-
-  #writeCursor(key: CursorKey & { generation: number }, offset: number): void {
-    const { group, topic, createdMs, partition, generation } = key
-    const cursor = this.#cursorModel(this.model.topics.get(topic)!, group, partition)
-    cursor.tried.add(offset)
-    this.#appendCursors([encodeCursor({ group, topic, createdMs, partition, generation, offset })])
-    cursor.offset = offset
-    cursor.tried.clear()
-  }
-
-  #appendCursors(values: readonly Uint8Array[]): void {
-    if (values.length === 0) return
-    const timestampMs = this.now()
-    const batch = encodeBatch(
-      values.map((value) => ({ value })),
-      { producerId: 1, producerEpoch: 0, sequenceFirst: 0, timestampMs },
-    )
-    const text = new TextDecoder()
-    this.#cursors.append(
-      batch,
-      values.map((value) => ({ value: text.decode(value), timestamp: timestampMs })),
-    )
-    this.#cursors.sync()
-    this.#catchUp()
-  }
-
-  /** Makes the cursor log short, in the steps of the host. */
-  compactCursors(): void {
-    this.#cursors.makeSure()
-    this.#catchUp()
-    const before = this.#readTo!
-    this.#table.forget((key) => this.#isDead(key))
-    this.#appendCursors(cursorCopies(this.#table).map((entry) => encodeCursor(entry, entry.version)))
-    trimCursorLog(this.disk, this.#cursors.log!.directory, before)
+    this.cursors.recover(this.mode)
   }
 
   createTopic({ name, partitions, isPowerSafe, segmentEntries }: TopicWish): void {
@@ -375,7 +237,7 @@ export class LogInUse {
     this.model.deleting = undefined
     this.model.topics.delete(config.name)
     this.topics.delete(config.name)
-    this.#table.forget(({ topic }) => topic === config.name)
+    this.cursors.forgetTopic(config.name)
   }
 
   /** A call that failed has made its topic, or taken it away, or not: the same call again, on a disk that is well. */
@@ -432,11 +294,6 @@ export class LogInUse {
   reopen(): void {
     this.#restart()
   }
-}
-
-function parseCursorKey(key: string): { group: string; partition: number } {
-  const [group, partition] = key.split('/')
-  return { group, partition: Number(partition) }
 }
 
 export function isSystemError(error: unknown): boolean {
