@@ -4,7 +4,7 @@ import { cutPartition } from '#core/log/cut-partition.js'
 import { decideRetention, type OpenPlace, removeForgotten } from '#core/log/forget.js'
 import { PartitionLog } from '#core/log/partition-log.js'
 import type { Retention } from '#core/log/retention.js'
-import { loadState, STATE_FILE, writeState } from '#core/log/state-file.js'
+import { loadState, writeState } from '#core/log/state-file.js'
 import type { RecoveryMode } from '#core/segment/recovery.js'
 import { type RolledSegment, sealSegment } from '#core/segment/seal.js'
 import { segmentBases } from '#core/segment/segment-name.js'
@@ -105,8 +105,7 @@ export class PartitionInUse {
     const all = disk.list(directory).sort()
     // What is forgotten may go now or at a later open; what a full disk has no room for comes with a later one.
     const baseFirst = segmentBases(all).findLast((base) => base <= offsetFirst) ?? 0
-    const companions = all.filter((name) => !name.startsWith(STATE_FILE))
-    const names = companions.filter((name) => !/^\d/.test(name) || Number.parseInt(name, 10) >= baseFirst)
+    const names = all.filter((name) => /\.(log|index|gaps)$/.test(name) && Number.parseInt(name, 10) >= baseFirst)
     const { records } = readPartition(disk, directory, { from: offsetFirst, to: offsetNext })
     return JSON.stringify([offsetFirst, offsetNext, names, producers.states(), records])
   }
