@@ -43,6 +43,8 @@ export class PartitionInUse {
   /** Syncs failed that it did not ask for: what is acknowledged and not durable may be gone. */
   isDoubtful = false
   #rolled: RolledSegment[] = []
+  /** Where the log ended as it was closed. */
+  #closedAt: number | undefined
   /** A write or sync failed: nothing is taken before the files are cut. */
   #isPoisoned = false
   /** The acknowledged point. */
@@ -297,7 +299,9 @@ export class PartitionInUse {
   end(isPowerLost: boolean): void {
     const { model, options } = this
     if (isPowerLost && !options.isPowerSafe) this.isDoubtful = true
-    const written = this.#isPoisoned || this.log === undefined ? model.acknowledged : this.log.offsetNext
+    const inFiles = this.log?.offsetNext ?? this.#closedAt ?? model.acknowledged
+    const written = this.#isPoisoned ? model.acknowledged : inFiles
+    this.#closedAt = undefined
     const inMemory = this.isDoubtful && !options.isPowerSafe ? model.durable : written
     this.least = isPowerLost ? model.durable : inMemory
     this.log = undefined
@@ -312,6 +316,9 @@ export class PartitionInUse {
 
   close(): void {
     this.makeSure()
-    this.log!.close()
+    const log = this.log!
+    this.#closedAt = log.offsetNext
+    this.log = undefined
+    log.close()
   }
 }
