@@ -2,7 +2,7 @@
 // `-- --only PART` for some of them. Exit code 1 where one is not found, or its patch fits no more. It works on a copy.
 //
 // A bug is a patch that brings it back, under a head of lines: `Bug:` what went wrong, `Mended-in:` the commit, `Test:` the file
-// that finds it, `Name:` which of its tests (all, if left out), `Seed:` what its random choices begin with.
+// that finds it, `Name:` which of its tests (all, if left out), `Seed:` what its random choices begin with, and `Seeds:` how many of them are tried.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import { configureTests, copyTree } from './copy-tree.mjs'
 import { commandFile, prepare, root } from './prepare.mjs'
 
-/** @typedef {{ name: string, file: string, bug: string, test: string, testName: string | undefined, seed: string }} Exhibit */
+/** @typedef {{ name: string, file: string, bug: string, test: string, testName: string | undefined, seed: string, seeds: string }} Exhibit */
 
 const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } })
 await prepare()
@@ -39,6 +39,7 @@ function readExhibit(fileName) {
     test,
     testName: field('Name'),
     seed: field('Seed') ?? '1',
+    seeds: field('Seeds') ?? '1',
   }
 }
 
@@ -62,9 +63,9 @@ const apply = ({ file }, back = false) => run('git', ['apply', '-C2', ...(back ?
 const build = () => run(process.execPath, [commandFile('typescript', 'tsc'), '-b', 'packages/core', 'packages/actors'])
 
 /** Whether the exhibit's test passes. @param {Exhibit} exhibit */
-async function passes({ test, testName, seed }) {
+async function passes({ test, testName, seed, seeds }) {
   const args = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', test, ...(testName ? ['-t', testName] : [])]
-  const env = { WALRUS_TORTURE_SEEDS: '1', WALRUS_TORTURE_FROM: seed, WALRUS_TEST_SEED: seed }
+  const env = { WALRUS_TORTURE_SEEDS: seeds, WALRUS_TORTURE_FROM: seed, WALRUS_TEST_SEED: seed }
   return (await run(process.execPath, args, env)) === 0
 }
 
