@@ -274,8 +274,8 @@ export class LogInUse {
     }
   }
 
-  /** Closes everything in order, and looks at every byte. */
-  closeAndVerify(): void {
+  /** Closes everything in order, and looks at every byte. `isFresh`: on a disk that was well since the open. */
+  closeAndVerify(isFresh = false): void {
     for (const partition of this.#allPartitions()) partition.close()
     this.disk.calmly(() => {
       const reports = [...verifyLog({ fs: this.disk, directory: NAMESPACE, nowMs: this.now() })]
@@ -283,7 +283,9 @@ export class LogInUse {
         ...report.findings,
         ...report.partitions.flatMap((partition) => partition.findings),
       ])
-      requireEqual(findings.map(({ file, what }) => `${file} ${what}`).join(), '', 'findings in a sound log')
+      // Where the write of a state's second copy failed, verify says so, and the next open mends it.
+      const counted = findings.filter(({ kind }) => isFresh || kind !== 'state')
+      requireEqual(counted.map(({ file, what }) => `${file} ${what}`).join(), '', 'findings in a sound log')
     })
     for (const partition of this.#allPartitions()) partition.end(false)
     this.#isOpen = false

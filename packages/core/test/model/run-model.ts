@@ -58,7 +58,7 @@ function end(log: LogInUse): void {
   log.disk.calmly(() => {
     log.closeAndVerify()
     log.reopen()
-    log.closeAndVerify()
+    log.closeAndVerify(true)
   })
 }
 
