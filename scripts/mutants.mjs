@@ -1,29 +1,38 @@
 // Removes each sync, each checksum check and each bounds check of the storage engine in turn, and runs its tests against
-// what is left: `npm run mutants [-- --only PART --list --quick]`. Exit code 1 where the tests notice nothing. It works on a copy.
+// what is left: `npm run mutants [-- --only PART --from NUMBER --seeds N --tests PART,PART --list]`. Exit code 1
+// where the tests do not notice one. It works on a copy.
 
-import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { configureTests, copyTree, rememberOrder } from './copy-tree.mjs'
 import { prepare, root } from './prepare.mjs'
 
 /** @typedef {{ file: string, line: number, what: string, from: number, to: number, replacement: string }} Mutant */
 
 const SYNCED = [
+  'cursor/cursor-store.js',
   'log/cut-partition.js',
+  'log/forget.js',
   'log/partition-log.js',
   'log/partition-recovery.js',
+  'log/state-file.js',
   'log/topic-store.js',
   'segment/open-segment.js',
   'storage/publish-file.js',
   'segment/seal.js',
   'storage/node-file-system.js',
+  'verify/repair-partition.js',
 ]
 const CHECKED = [
+  'cursor/cursor.js',
   'format/batch.js',
   'format/gaps-file.js',
   'format/index-file.js',
+  'format/partition-state.js',
+  'format/producers-file.js',
   'format/record.js',
   'format/segment-header.js',
   'segment/gaps.js',
@@ -32,8 +41,12 @@ const CHECKED = [
   'segment/segment-reader.js',
   'log/lost-header.js',
   'log/partition-recovery.js',
+  'log/producer-recovery.js',
+  'log/producer-registry.js',
+  'log/producer-state.js',
   'log/recovered-segment.js',
   'log/topic-file.js',
+  'log/topic-store.js',
 ]
 /** Checks that are no condition of an `if`, and what is written in their place. @type {[string, string, string][]} */
 const OTHER_CHECKS = [
@@ -49,25 +62,21 @@ const OTHER_CHECKS = [
 ]
 /** What these tests are for lies outside the mutants' reach, or takes long and sees what others see. */
 const TESTS_LEFT_OUT = ['**/directory-lock.test.ts', '**/torn-tail.test.ts']
-/** These notice most mutants, and fast; what they do not notice, all have a look at. */
-const TESTS_FIRST = [
-  'format',
-  'verify',
-  'segment',
-  'storage/node',
-  'log/hostile',
-  'log/cut',
-  'log/skip',
-  'log/topic',
-  'simulation',
-]
 /** Longer than the slowest run: a mutant that hangs is noticed too. */
-const TIMEOUT_MS = 240_000
+const TIMEOUT_MS = 1_800_000
 
 const { values } = parseArgs({
-  options: { only: { type: 'string', default: '' }, list: { type: 'boolean' }, quick: { type: 'boolean' } },
+  options: {
+    only: { type: 'string', default: '' },
+    from: { type: 'string', default: '1' },
+    seeds: { type: 'string', default: '1000' },
+    tests: { type: 'string', default: '' },
+    list: { type: 'boolean' },
+  },
 })
 await prepare()
+/** All of them, unless parts of their names are given. */
+const tests = values.tests.split(',').filter(Boolean)
 const dist = join(root, 'packages/core/dist')
 
 /** @param {string} file @param {string} text @returns {Mutant[]} */
@@ -158,53 +167,56 @@ if (values.list) {
   process.exit(0)
 }
 
-const place = mkdtempSync(join(tmpdir(), 'walrus-mutants-'))
-process.on('exit', () => rmSync(place, { recursive: true, force: true }))
+const place = copyTree({ packages: ['core'], name: 'mutants' })
 const copy = join(place, 'packages/core')
-for (const part of ['package.json', 'dist', 'test']) {
-  cpSync(join(root, 'packages/core', part), join(copy, part), { recursive: true })
-}
-cpSync(join(root, 'docs'), join(place, 'docs'), { recursive: true })
-symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
-symlinkSync(join(root, 'packages/core/node_modules'), join(copy, 'node_modules'))
-writeFileSync(
-  join(place, 'vitest.config.mjs'),
-  `export default { test: { include: ['packages/core/test/**/*.test.ts'], exclude: ${JSON.stringify(TESTS_LEFT_OUT)}, pool: 'forks',
-    maxWorkers: 2, bail: 1, testTimeout: 60000, reporters: ['dot'], server: { deps: { external: [/\\/packages\\/core\\/dist\\//] } } } }\n`,
-)
+configureTests(place, TESTS_LEFT_OUT)
 
-/** @param {string[]} tests @param {string} seeds */
-function pass(tests, seeds) {
-  const { status, error } = spawnSync(
-    process.execPath,
-    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...tests],
-    {
-      cwd: place,
+/**
+ * Runs the tests against what is in the copy now, those of a mutant's own file and folder first.
+ *
+ * @param {string} file
+ * @param {import('node:child_process').StdioOptions} [stdio]
+ * @returns {Promise<'passed' | 'failed' | 'hung'>}
+ */
+async function run(file, stdio = 'ignore') {
+  const child = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...tests], {
+    cwd: place,
+    env: {
+      ...process.env,
       // The same seeds for every mutant.
-      env: { ...process.env, WALRUS_TORTURE_SEEDS: seeds, WALRUS_TORTURE_FROM: '1', WALRUS_TEST_SEED: '1' },
-      stdio: 'ignore',
-      timeout: TIMEOUT_MS,
-      killSignal: 'SIGKILL',
+      WALRUS_TORTURE_SEEDS: values.seeds,
+      WALRUS_TORTURE_FROM: '1',
+      WALRUS_TEST_SEED: '1',
+      WALRUS_TESTS_FIRST: `test/${file.replace(/\.js$/, '.test')},test/${dirname(file)}/`,
     },
-  )
-  return status === 0 && error === undefined
+    stdio,
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  })
+  const stop = () => void child.kill('SIGKILL')
+  process.once('exit', stop)
+  const [code, signal] = await once(child, 'exit')
+  process.off('exit', stop)
+  if (signal !== null) return 'hung'
+  return code === 0 ? 'passed' : 'failed'
 }
 
-const testsPass = () => pass(TESTS_FIRST, '100') && (values.quick || pass([], '2000'))
-
-if (!testsPass()) {
+if ((await run('', ['ignore', 2, 2])) !== 'passed') {
   process.stderr.write('The tests fail without any mutant; mend that first\n')
   process.exit(2)
 }
+rememberOrder(place)
+const WORDS = { passed: 'UNNOTICED', failed: 'noticed  ', hung: 'hung     ' }
 const unnoticed = []
 for (const [at, mutant] of chosen.entries()) {
+  if (at + 1 < Number(values.from)) continue
   const file = join(copy, 'dist', mutant.file)
   const text = read(mutant.file)
   writeFileSync(file, text.slice(0, mutant.from) + mutant.replacement + text.slice(mutant.to))
-  const isNoticed = !testsPass()
+  const outcome = await run(mutant.file)
   writeFileSync(file, text)
-  if (!isNoticed) unnoticed.push(mutant)
-  process.stdout.write(`${at + 1}/${chosen.length} ${isNoticed ? 'noticed  ' : 'UNNOTICED'} ${nameOf(mutant)}\n`)
+  if (outcome === 'passed') unnoticed.push(mutant)
+  process.stdout.write(`${at + 1}/${chosen.length} ${WORDS[outcome]} ${nameOf(mutant)}\n`)
 }
 process.stdout.write(`${chosen.length - unnoticed.length} of ${chosen.length} mutants are noticed\n`)
 for (const mutant of unnoticed) process.stdout.write(`  not noticed: ${nameOf(mutant)}\n`)

@@ -105,20 +105,32 @@ export class PartitionReader<Value> {
       this.#at += batchLength(region, at)
       if (batchBaseOffset(region, at) + batchRecordCount(region, at) <= this.#offsetFrom) continue
       if (batchTimestampMax(region, at) < this.#timestampFrom) continue
-      if (this.#timestampFrom !== Number.NEGATIVE_INFINITY) this.#beginInBatch(region, at)
+      if (this.#timestampFrom !== Number.NEGATIVE_INFINITY && !this.#maybeBeginInBatch(region, at)) continue
       return new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, this.#offsetFrom)
     }
     return undefined
   }
 
-  /** The first record of the time asked for is in this batch; from there on, all are given in the order of offsets. */
-  #beginInBatch(region: Region, at: number): void {
-    for (const { offset, timestamp } of new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, 0)) {
+  /**
+   * Whether a record of the time asked for is in this batch, and not forgotten; from there on, all are given in the order of
+   * offsets.
+   */
+  #maybeBeginInBatch(region: Region, at: number): boolean {
+    const { partition } = this.place
+    for (const { offset, timestamp } of new Batch<Value>(
+      region,
+      at,
+      this.#at,
+      partition,
+      this.#codec,
+      this.#offsetFrom,
+    )) {
       if (timestamp < this.#timestampFrom) continue
       this.#offsetFrom = offset
-      break
+      this.#timestampFrom = Number.NEGATIVE_INFINITY
+      return true
     }
-    this.#timestampFrom = Number.NEGATIVE_INFINITY
+    return false
   }
 
   /** Whether there is something below the watermark that is not in memory. */

@@ -146,6 +146,20 @@ describe('a trim', () => {
     expect(await topic.trim({ before: new Date(9000) })).toMatchObject([{ first: 5, next: 5 }])
   })
 
+  test('into a batch leaves nothing of its begin to who reads or seeks by time', async () => {
+    const topic = await (await openLog()).topic<string>('t', { codec: 'utf8' })
+    await using producer = topic.producer()
+    await producer.appendBatch(['0', '1'], { timestamp: 1000 })
+    await producer.appendBatch(['2', '3', '4'], { timestamp: 2000 })
+    await topic.trim({ before: 3 })
+    for (const time of [500, 1000, 2000]) {
+      expect((await readAll(topic, { from: new Date(time) })).map(({ offset }) => offset)).toEqual([3, 4])
+    }
+    const consumer = topic.consumer('g', { follow: false })
+    await consumer.seek(new Date(1500))
+    expect((await consumer.read()).map(({ value }) => value)).toEqual(['3', '4'])
+  })
+
   test('frees a segment that it went into as soon as that is not the last sealed one', async () => {
     const directory = temporaryDirectory()
     const walrus = await openLog(directory)

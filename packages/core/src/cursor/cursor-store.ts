@@ -73,7 +73,7 @@ export function cursorCopies(table: CursorTable): CursorEntry[] {
 }
 
 /**
- * Step 3. Only sealed segments go, and the one that takes writes never does. Each removal is durable before the next, or
+ * Step 3. Only sealed segments go, and the one that takes writes never does. Each goes durably before the next, or
  * a loss of power could leave a hole between segments, which recovery takes for damage. Returns how many were removed.
  */
 export function trimCursorLog(fs: FileSystem, directory: string, before: number): number {
@@ -83,9 +83,9 @@ export function trimCursorLog(fs: FileSystem, directory: string, before: number)
   for (let place = 0; place + 1 < bases.length && bases[place + 1] <= before; place++) {
     // Not sealed yet: the sync thread has it in hand, and the next trim takes it.
     if (!names.has(indexFileName(bases[place]))) break
-    // The segment first: an index that is left below the first segment is what recovery knows as the rest of a trim.
+    // Whichever of the two is left: an index below the first segment is what recovery knows as the rest of a trim, and a
+    // segment without its index is read and sealed anew.
     fs.remove(path.join(directory, segmentFileName(bases[place])))
-    fs.syncDirectory(directory)
     fs.remove(path.join(directory, indexFileName(bases[place])))
     fs.syncDirectory(directory)
     removed++

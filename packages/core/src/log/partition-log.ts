@@ -78,7 +78,6 @@ export class PartitionLog {
       tidy: options.tidy ?? true,
       onBatch: options.onRecovered,
     })
-    if (options.tidy ?? true) ensureState(options.fs, options.directory)
     this.#options = options
     this.directory = options.directory
     this.leaseEpoch = options.leaseEpoch ?? recovered.epochLast + 1
@@ -89,6 +88,7 @@ export class PartitionLog {
     this.offsetFirst = recovered.offsetFirst
     this.cutBytes = recovered.cutBytes
     try {
+      if (options.tidy ?? true) ensureState(options.fs, options.directory)
       const { table, isIncomplete } = recoverProducers({
         fs: options.fs,
         directory: options.directory,

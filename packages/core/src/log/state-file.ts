@@ -10,6 +10,7 @@ import {
   type StateUpdate,
   updateState,
 } from '../format/partition-state.js'
+import { rewrite } from '../segment/rewrite.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { publishFile, readWholeFile } from '../storage/publish-file.js'
 
@@ -42,11 +43,28 @@ function placedState(fs: FileSystem, directory: string): (PlacedState & { isWhol
 /** Makes the file where there is no whole one. A disk that has no room for it now may have some at the next open. */
 export function ensureState(fs: FileSystem, directory: string): void {
   const placed = placedState(fs, directory)
-  if (placed !== undefined && placed.sequence > 0 && placed.isWhole) return
+  if (placed !== undefined && placed.sequence > 0 && placed.isWhole) {
+    if (placed.offsetFirst > 0) makeDurable(fs, directory)
+    return
+  }
   try {
     publishState(fs, directory, placed ?? { offsetFirst: 0 })
   } catch (error) {
     if (!isDiskFull(error)) throw error
+  }
+}
+
+/**
+ * What this process finds and tells may be what another one wrote and had not synced when it died; or its sync failed, and the
+ * pages only look clean. Without this, the power could take a first offset back that somebody was told of.
+ */
+function makeDurable(fs: FileSystem, directory: string): void {
+  const file = fs.open(path.join(directory, STATE_FILE), 'write')
+  try {
+    rewrite(file, 0, STATE_BYTES)
+    file.sync()
+  } finally {
+    file.close()
   }
 }
 

@@ -132,9 +132,10 @@ export class TopicStore {
   /** Frees the space of topics whose deletion was interrupted. */
   finishDeletions(): void {
     if (!this.#fs.exists(this.#directory)) return
-    for (const name of this.#fs.list(this.#directory)) {
-      if (name.startsWith(DELETED_PREFIX)) this.#fs.removeTree(path.join(this.#directory, name))
-    }
+    const deleted = this.#fs.list(this.#directory).filter((name) => name.startsWith(DELETED_PREFIX))
+    // Or a loss of power could bring a topic back under its own name, without its files.
+    if (deleted.length > 0) this.#fs.syncDirectory(this.#directory)
+    for (const name of deleted) this.#fs.removeTree(path.join(this.#directory, name))
   }
 
   partitionDirectory(name: string, partition: number): string {

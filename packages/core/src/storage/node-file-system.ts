@@ -96,13 +96,27 @@ export class NodeFileSystem implements FileSystem {
   }
 
   makeDirectory(directory: string): void {
-    // Not by Node's recursive mkdir, which in some versions goes round without an end where the system says that an existing
-    // parent is missing, as it does below /proc.
-    const missing = [path.resolve(directory)]
-    while (!fs.existsSync(path.dirname(missing[0]))) missing.unshift(path.dirname(missing[0]))
-    for (const each of missing) makeOneDirectory(each)
-    // One that was there already may come from a process that died before it could sync the parent.
-    for (const each of missing.reverse()) this.syncDirectory(path.dirname(each))
+    const missing: string[] = []
+    let at = path.resolve(directory)
+    for (; !fs.existsSync(at) && at !== path.dirname(at); at = path.dirname(at)) missing.unshift(at)
+    // What is there already may come from a process that died before it could sync the parent.
+    this.#syncIfReadable(path.dirname(at))
+    for (const name of missing) {
+      // Not by Node's recursive mkdir, which in some versions goes round without an end where the system says that an existing
+      // parent is missing, as it does below /proc.
+      makeOneDirectory(name)
+      // Each is durable before there is anything in it, so that the next attempt has to look at the last one alone.
+      this.syncDirectory(path.dirname(name))
+    }
+  }
+
+  /** Who may not read a directory did not make what is in it. */
+  #syncIfReadable(directory: string): void {
+    try {
+      this.syncDirectory(directory)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
+    }
   }
 
   syncDirectory(directory: string): void {

@@ -83,6 +83,19 @@ function expectRecovered(directory: string, offsetsOfA: number[], more: Partial<
 }
 
 describe('how far named producers came', () => {
+  test('is kept where none has written, so that such a partition opens when its begin is forgotten', () => {
+    const directory = temporaryDirectory()
+    const log = open(directory, { segmentEntries: 2 })
+    for (let record = 0; record < 7; record++) append(log, 'of nobody')
+    log.sync()
+    writeState(new NodeFileSystem(), directory, { offsetFirst: 5 })
+    expect(removeForgotten(new NodeFileSystem(), directory, log.openBaseOffset)).toBe(2)
+    log.close()
+    const again = open(directory)
+    expect([again.offsetFirst, again.producers.lastSequence(A)]).toEqual([5, -1])
+    again.close()
+  })
+
   test('is known at the next open, without a look at sealed segments', () => {
     const directory = temporaryDirectory()
     const { offsetsOfA } = written(directory)

@@ -36,6 +36,23 @@ const chooser = (numbers: readonly number[]) => {
 }
 
 describe('an update of the state file', () => {
+  it('that a process died in stays as the next one found it, though the power goes then', () => {
+    for (let dieAt = 1; dieAt < 12; dieAt++) {
+      const disk = diskWith(3, () => 0.9)
+      disk.callsLeft = dieAt
+      try {
+        writeState(disk, DIRECTORY, { offsetFirst: 100 })
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'EIO' })
+      }
+      disk.restart()
+      const found = stateOf(disk)
+      disk.calmly(() => ensureState(disk, DIRECTORY))
+      disk.losePower(() => 0.9)
+      expect(stateOf(disk)).toBe(found)
+    }
+  })
+
   it('that dies before any of its calls, with the power or without, leaves what was or what is to be', () => {
     check(
       fc.tuple(fc.nat(4), fc.nat(12), fc.boolean(), chances),

@@ -5,6 +5,7 @@ import { checkName } from '#core/log/names.js'
 import { type TopicRequest, TopicStore } from '#core/log/topic-store.js'
 import { NodeFileSystem } from '#core/storage/node-file-system.js'
 import { refusal, START_MS } from '../support/partition.js'
+import { SimulatedDisk } from '../support/simulated-disk.js'
 import { temporaryDirectory } from '../support/temporary.js'
 import { dyingFileSystem, recordingFileSystem } from '../support/traced-file-system.js'
 
@@ -199,6 +200,21 @@ describe('deletion', () => {
       store.finishDeletions()
       expect(fs.readdirSync(directory)).toEqual([])
     }
+  })
+
+  it('stays gone when the power goes after a process that died in it was followed by one that finished it', () => {
+    const disk = new SimulatedDisk()
+    const directory = '/data/default'
+    const store = new TopicStore(disk, directory)
+    store.open('trips', {}, DEFAULTS, START_MS)
+    // The rename is the first call, its sync the second.
+    disk.callsLeft = 1
+    expect(() => store.delete('trips', START_MS)).toThrow('died')
+    disk.restart()
+    expect(store.list()).toEqual([])
+    store.finishDeletions()
+    disk.losePower(() => 0.9)
+    expect(disk.exists(`${directory}/trips`)).toBe(false)
   })
 
   it('leaves directories alone that are no topics', () => {

@@ -1,16 +1,7 @@
+import { FAULT_RATES, modelOnce } from '../model/run-model.js'
 import { below, randomOf } from '../support/random.js'
 import { type Fault, SimulatedDisk } from '../support/simulated-disk.js'
 import { randomAction, Story } from './story.js'
-
-/** Faults that come by chance, and how often at most. */
-const RATES: [Fault, number][] = [
-  ['read error', 0.01],
-  ['write error', 0.03],
-  ['short write', 0.03],
-  ['metadata error', 0.02],
-  ['sync error', 0.08],
-  ['directory sync error', 0.05],
-]
 
 export interface TortureCounts {
   seeds: number
@@ -21,14 +12,21 @@ export interface TortureCounts {
 
 export const noCounts = (): TortureCounts => ({ seeds: 0, actions: 0, recoveries: 0, faults: new Map() })
 
-/** One story, which its seed decides: what is done, what fails, what is lost. Throws where a promise is broken. */
+/** What a seed decides: a story of one partition, and one of a whole log. Throws where a promise is broken. */
 export function tortureOnce(seed: number, counts: TortureCounts, trace?: (line: string) => void): void {
+  counts.seeds++
+  partitionOnce(seed, counts, trace)
+  modelOnce(seed, counts, trace)
+}
+
+/** What is done, what fails, what is lost. */
+function partitionOnce(seed: number, counts: TortureCounts, trace?: (line: string) => void): void {
   const random = randomOf(seed)
   const disk = new SimulatedDisk(randomOf(seed ^ 0x5bd1_e995))
   disk.trace = trace
   // Some stories have no faults but the crashes, some a few kinds, some all.
   const kinds = random()
-  for (const [fault, rate] of RATES) if (random() < kinds) disk.rates.set(fault, rate * random())
+  for (const [fault, rate] of FAULT_RATES) if (random() < kinds) disk.rates.set(fault, rate * random())
   const segmentBytes = 4096
   const story = new Story(disk, random, { segmentBytes, segmentEntries: 2 + below(random, 20) })
   const actions = 10 + below(random, 70)
@@ -37,7 +35,6 @@ export function tortureOnce(seed: number, counts: TortureCounts, trace?: (line: 
     story.end()
     story.rot()
   } finally {
-    counts.seeds++
     counts.actions += actions
     counts.recoveries += story.recoveries
     for (const [fault, count] of disk.counts) counts.faults.set(fault, (counts.faults.get(fault) ?? 0) + count)

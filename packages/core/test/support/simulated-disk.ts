@@ -1,6 +1,7 @@
 import path from 'node:path'
 import type { FileSystem, OpenFile } from '#core/storage/file-system.js'
 import { below, type Random } from './random.js'
+import { SimulatedDirectory } from './simulated-directory.js'
 import { SECTOR_BYTES, SimulatedFile } from './simulated-file.js'
 
 export type { Random } from './random.js'
@@ -16,7 +17,7 @@ export type Fault =
   /** A sync fails with EIO; the dirty pages are dropped. */
   | 'sync error'
   | 'directory sync error'
-  /** The disk is full: a write ends at some byte with ENOSPC. */
+  /** The disk is full: a write ends at some byte with ENOSPC, and no file can be made. */
   | 'disk full'
   | 'process died'
   | 'power lost'
@@ -26,15 +27,6 @@ export type Fault =
   | 'bit rotten'
 
 type Operation = 'read' | 'write' | 'metadata' | 'sync' | 'directory sync'
-
-type EntryChange = { name: string; node: SimulatedFile | undefined }
-
-interface DirectoryNode {
-  entries: Map<string, SimulatedFile>
-  durable: Map<string, SimulatedFile>
-  /** Changes of entries since the last sync of the directory, oldest first; one that belongs together is one array. */
-  pending: EntryChange[][]
-}
 
 /**
  * A disk in memory. Fault model:
@@ -64,7 +56,7 @@ export class SimulatedDisk implements FileSystem {
   /** Is told of each call, for whoever looks into a failure. */
   trace: ((line: string) => void) | undefined
   readonly #random: Random
-  #directories = new Map<string, DirectoryNode>()
+  #root = new SimulatedDirectory()
   #life = 0
   #isCalm = false
 
@@ -89,21 +81,10 @@ export class SimulatedDisk implements FileSystem {
     }
   }
 
+  /** Another disk with the same files, on which nothing fails. */
   clone(): SimulatedDisk {
     const copy = new SimulatedDisk(this.#random)
-    const files = new Map<SimulatedFile, SimulatedFile>()
-    const cloned = (entries: Map<string, SimulatedFile>): Map<string, SimulatedFile> => {
-      const copies = new Map<string, SimulatedFile>()
-      for (const [name, node] of entries) {
-        const file = files.get(node) ?? node.clone()
-        files.set(node, file)
-        copies.set(name, file)
-      }
-      return copies
-    }
-    for (const [name, { entries, durable }] of this.#directories) {
-      copy.#directories.set(name, { entries: cloned(entries), durable: cloned(durable), pending: [] })
-    }
+    copy.#root = this.#root.clone()
     return copy
   }
 
@@ -118,49 +99,45 @@ export class SimulatedDisk implements FileSystem {
     this.restart()
     this.trace?.('POWER LOST')
     this.#count('power lost')
-    const settled = new Set<SimulatedFile>()
-    for (const directory of this.#directories.values()) {
-      const { pending } = directory
-      const isInOrder = random() < 0.5
-      const reached = below(random, pending.length + 1)
-      for (const [at, changes] of pending.entries()) {
-        if (isInOrder ? at < reached : random() < 0.5) apply(directory.durable, changes)
-        else this.#count('directory change lost')
-      }
-      directory.entries = new Map(directory.durable)
-      directory.pending = []
-      for (const node of directory.entries.values()) {
-        if (!settled.has(node)) this.#count('sector lost', node.losePower(random).sectorsLost)
-        settled.add(node)
-      }
-    }
+    const { sectorsLost, changesLost } = this.#root.losePower(random)
+    this.#count('sector lost', sectorsLost)
+    this.#count('directory change lost', changesLost)
   }
 
   /** Writes back some of what is dirty, as systems do in the background. */
   writeBack(random: Random): void {
-    for (const { entries } of this.#directories.values()) for (const node of entries.values()) node.writeBack(random)
+    for (const file of this.#root.files()) file.writeBack(random)
   }
 
-  /** Turns over a bit of one of the directory's files. Returns its name and the byte. */
+  /** Turns over a bit of one of the directory's files, but for those that are not in their place yet. Returns its name and the byte. */
   rot(directory: string, random: Random): { name: string; at: number } | undefined {
-    const files = [...this.#directory(directory).entries].filter(([, node]) => node.cache.length > 0)
+    const files: [string, SimulatedFile][] = []
+    for (const [name, entry] of this.#directory(directory).entries) {
+      if (name.endsWith('.tmp')) continue
+      if (entry instanceof SimulatedFile && entry.cache.length > 0) files.push([name, entry])
+    }
     if (files.length === 0) return undefined
-    const [name, node] = files[below(random, files.length)]
+    const [name, file] = files[below(random, files.length)]
     this.#count('bit rotten')
-    return { name, at: node.rot(random) }
+    return { name, at: file.rot(random) }
   }
 
   open(file: string, mode: 'read' | 'write' | 'create'): OpenFile {
-    this.#step(mode === 'create' ? 'metadata' : 'read', `${mode} ${path.basename(file)}`)
+    this.#step(mode === 'create' ? 'metadata' : 'read', `open to ${mode} ${path.basename(file)}`)
     const directory = this.#directory(path.dirname(file))
     const name = path.basename(file)
     let node = directory.entries.get(name)
     if (mode === 'create') {
       if (node !== undefined) throw systemError('EEXIST', file)
+      if (this.bytesFree <= 0 && !this.#isCalm) {
+        this.#count('disk full')
+        throw systemError('ENOSPC', 'the disk is full')
+      }
       node = new SimulatedFile()
-      this.#change(directory, [{ name, node }])
+      directory.set(name, node)
     }
     if (node === undefined) throw systemError('ENOENT', file)
+    if (!(node instanceof SimulatedFile)) throw systemError('EISDIR', file)
     return this.#handle(node, name)
   }
 
@@ -218,6 +195,7 @@ export class SimulatedDisk implements FileSystem {
       if (!node.allocated.has(sector)) {
         if (this.bytesFree < next - at) return Math.min(at - position + Math.max(this.bytesFree, 0), bytes)
         this.bytesFree -= next - at
+        node.bytesTaken += next - at
       }
       at = next
     }
@@ -230,55 +208,69 @@ export class SimulatedDisk implements FileSystem {
   }
 
   makeDirectory(directory: string): void {
-    this.#step('metadata', 'makeDirectory')
-    if (this.#directories.has(directory)) return
-    this.#directories.set(directory, { entries: new Map(), durable: new Map(), pending: [] })
+    const missing: string[] = []
+    let at = path.resolve(directory)
+    for (; this.#entry(at) === undefined; at = path.dirname(at)) missing.unshift(at)
+    // As `NodeFileSystem` does it: each is durable before there is anything in it.
+    this.syncDirectory(path.dirname(at))
+    for (const name of missing) {
+      this.#step('metadata', `makeDirectory ${name}`)
+      this.#directory(path.dirname(name)).set(path.basename(name), new SimulatedDirectory())
+      this.syncDirectory(path.dirname(name))
+    }
   }
 
   syncDirectory(directory: string): void {
-    if (this.#step('directory sync', 'syncDirectory') !== undefined)
+    if (this.#step('directory sync', `syncDirectory ${directory}`) !== undefined)
       throw systemError('EIO', 'the sync of a directory failed')
-    const node = this.#directory(directory)
-    node.durable = new Map(node.entries)
-    node.pending = []
+    this.#directory(directory).sync()
   }
 
   rename(from: string, to: string): void {
     this.#step('metadata', `rename to ${path.basename(to)}`)
+    if (path.dirname(from) !== path.dirname(to)) throw systemError('EXDEV', to)
     const directory = this.#directory(path.dirname(from))
-    const node = directory.entries.get(path.basename(from))
-    if (node === undefined) throw systemError('ENOENT', from)
-    this.#change(directory, [
-      { name: path.basename(from), node: undefined },
-      { name: path.basename(to), node },
-    ])
+    if (!directory.entries.has(path.basename(from))) throw systemError('ENOENT', from)
+    directory.rename(path.basename(from), path.basename(to))
   }
 
   remove(file: string): void {
     this.#step('metadata', `remove ${path.basename(file)}`)
     const directory = this.#directory(path.dirname(file))
-    if (!directory.entries.has(path.basename(file))) throw systemError('ENOENT', file)
-    this.#change(directory, [{ name: path.basename(file), node: undefined }])
+    const entry = directory.entries.get(path.basename(file))
+    if (entry === undefined) throw systemError('ENOENT', file)
+    directory.remove(path.basename(file))
+    if (entry instanceof SimulatedFile) this.bytesFree += entry.bytesTaken
   }
 
+  /** One call for each file and directory, of which any may be the last. */
   removeTree(directory: string): void {
-    this.#step('metadata', 'removeTree')
-    this.#directories.delete(directory)
+    const entry = this.#entry(directory)
+    if (entry === undefined) return
+    if (entry instanceof SimulatedDirectory) {
+      for (const name of [...entry.entries.keys()]) this.removeTree(path.join(directory, name))
+    }
+    this.remove(directory)
   }
 
   exists(file: string): boolean {
-    return this.#directories.get(path.dirname(file))?.entries.has(path.basename(file)) ?? this.#directories.has(file)
+    return this.#entry(file) !== undefined
   }
 
-  #change(directory: DirectoryNode, changes: EntryChange[]): void {
-    apply(directory.entries, changes)
-    directory.pending.push(changes)
+  #entry(name: string): SimulatedFile | SimulatedDirectory | undefined {
+    let at: SimulatedFile | SimulatedDirectory | undefined = this.#root
+    for (const part of path.resolve(name).split(path.sep)) {
+      if (part === '') continue
+      at = at instanceof SimulatedDirectory ? at.entries.get(part) : undefined
+    }
+    return at
   }
 
-  #directory(name: string): DirectoryNode {
-    const node = this.#directories.get(name)
-    if (node === undefined) throw systemError('ENOENT', name)
-    return node
+  #directory(name: string): SimulatedDirectory {
+    const entry = this.#entry(name)
+    if (entry === undefined) throw systemError('ENOENT', name)
+    if (!(entry instanceof SimulatedDirectory)) throw systemError('ENOTDIR', name)
+    return entry
   }
 
   /** Counts the call, and lets it fail where that is to be. Returns a fault that has effects before it fails. */
@@ -324,13 +316,6 @@ const ERRORS: Record<Operation, Fault> = {
   metadata: 'metadata error',
   sync: 'sync error',
   'directory sync': 'directory sync error',
-}
-
-function apply(entries: Map<string, SimulatedFile>, changes: EntryChange[]): void {
-  for (const { name, node } of changes) {
-    if (node === undefined) entries.delete(name)
-    else entries.set(name, node)
-  }
 }
 
 function systemError(code: string, what: string): Error {

@@ -12,6 +12,10 @@ export class SimulatedFile {
   readonly dirty = new Set<number>()
   /** Sectors that take room on the disk. */
   readonly allocated = new Set<number>()
+  /** What the disk gets back when the file is removed. */
+  bytesTaken = 0
+  /** The file was made shorter since that was last on its way to the platter. */
+  #isShortened = false
 
   clone(): SimulatedFile {
     const copy = new SimulatedFile()
@@ -19,6 +23,7 @@ export class SimulatedFile {
     copy.platter = Buffer.from(this.platter)
     for (const sector of this.dirty) copy.dirty.add(sector)
     for (const sector of this.allocated) copy.allocated.add(sector)
+    copy.#isShortened = this.#isShortened
     return copy
   }
 
@@ -32,6 +37,7 @@ export class SimulatedFile {
   resize(length: number): void {
     // Where a file was longer once, its old bytes may still be what a disk has that lost its power.
     if (length > this.cache.length) this.#soil(this.cache.length, Math.min(length, this.platter.length))
+    if (length <= this.cache.length) this.#isShortened = true
     this.cache = resized(this.cache, length)
     for (const sector of this.dirty) if (sector * SECTOR_BYTES >= length) this.dirty.delete(sector)
   }
@@ -44,7 +50,10 @@ export class SimulatedFile {
   }
 
   sync(): void {
-    this.platter = resized(this.platter, this.cache.length)
+    if (this.cache.length > this.platter.length || this.#isShortened) {
+      this.platter = resized(this.platter, this.cache.length)
+    }
+    this.#isShortened = false
     for (const sector of this.dirty) this.#bring(sector)
     this.dirty.clear()
   }
@@ -63,9 +72,13 @@ export class SimulatedFile {
 
   /**
    * A sync that fails: some of the dirty pages got to the platter, the others never will, for they count as clean. The
-   * system may also forget them, so that reads give what they were before. Returns how many were dropped.
+   * system may also forget them, so that reads give what they were before. So it is with a length that became less.
+   * Returns how many were dropped.
    */
   failSync(random: Random): number {
+    if (this.#isShortened && random() < 0.5)
+      this.platter = resized(this.platter, Math.min(this.platter.length, this.cache.length))
+    this.#isShortened = false
     const isForgotten = random() < 0.5
     let dropped = 0
     for (const sector of this.dirty) {
@@ -89,7 +102,9 @@ export class SimulatedFile {
 
   /** Leaves of the file what reached the platter. */
   losePower(random: Random): { sectorsLost: number } {
-    const length = random() < 0.5 ? this.cache.length : this.platter.length
+    const isLengthOpen = this.cache.length > this.platter.length || this.#isShortened
+    const length = isLengthOpen && random() < 0.5 ? this.cache.length : this.platter.length
+    this.#isShortened = false
     const bytes = resized(this.platter, length)
     // Now and then a whole file's sectors share one fate; else each has its own.
     const chance = random()

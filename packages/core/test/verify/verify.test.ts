@@ -80,7 +80,7 @@ describe('verify', () => {
       damaged.restore()
     }
     expect(findings(directory)).toEqual([])
-  }, 120_000)
+  }, 600_000)
 
   it('takes away, on demand, what the next open makes anew or does without, and keeps the original beside', () => {
     const { directory, partition, file } = logOf()
