@@ -99,6 +99,8 @@ export class NodeFileSystem implements FileSystem {
     const missing: string[] = []
     let at = path.resolve(directory)
     for (; !fs.existsSync(at) && at !== path.dirname(at); at = path.dirname(at)) missing.unshift(at)
+    // Refuses what is there and no directory.
+    if (missing.length === 0) makeOneDirectory(at)
     // What is there already may come from a process that died before it could sync the parent.
     this.#syncIfReadable(path.dirname(at))
     for (const name of missing) {
