@@ -14,6 +14,7 @@ interface Place {
   directory: string
   mode: 'strict' | 'tail' | 'skip'
   tidy?: boolean
+  suspects?: ReadonlySet<number>
 }
 
 /** Takes forgotten segments out of `bases` and `sealed`; what of them may go is decided when producers are recovered. */
@@ -24,7 +25,10 @@ export function forgetBefore(
 ): { offsetFirst: number; forgotten: number[] } {
   const { offsetFirst } = soundState(place)
   const removable = countRemovable(bases, (base) => sealed.has(base), Number.POSITIVE_INFINITY)
-  const forgotten = bases.splice(0, countForgotten(bases, removable, offsetFirst))
+  // What is to be mended is read, however little anybody will see of it.
+  const suspect = bases.findIndex((base) => place.suspects?.has(base))
+  const count = countForgotten(bases, suspect === -1 ? removable : Math.min(removable, suspect), offsetFirst)
+  const forgotten = bases.splice(0, count)
   // An index below the first segment is on its way out, maybe in another thread's hands at this moment.
   for (const base of sealed)
     if (forgotten.includes(base) || (!place.tidy && base < (bases[0] ?? 0))) sealed.delete(base)
