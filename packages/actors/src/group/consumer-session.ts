@@ -271,14 +271,17 @@ export class ConsumerSession<Value> {
     if (this.progress.takeLost()) throw fenced(this.#options.group)
   }
 
-  /** Gives up everything. With `isOrderly`, what is handled is committed before, and the group is told. */
-  async leave(isOrderly: boolean): Promise<void> {
+  /**
+   * Gives up everything. With `isOrderly`, what is handled is committed before, and the group is told; with `isFree`, no
+   * view that was handed out is valid any more.
+   */
+  async leave(isOrderly: boolean, isFree: boolean): Promise<void> {
     try {
       if (isOrderly && this.#membership !== undefined && this.#options.checkpoint !== 'manual') {
         await this.commitHandled()
       }
     } finally {
-      for (const partition of [...this.#partitions]) this.#drop(partition)
+      for (const partition of [...this.#partitions]) this.#drop(partition, isFree)
       const membership = this.#membership
       this.#membership = undefined
       if (membership !== undefined) {
@@ -385,8 +388,9 @@ export class ConsumerSession<Value> {
     )
   }
 
-  #drop(partition: AssignedPartition<Value>): void {
-    partition.close()
+  /** Views of what was handed out before stay valid where it is not the consumer's user who wants it. */
+  #drop(partition: AssignedPartition<Value>, isFree = false): void {
+    partition.close(isFree)
     this.progress.revoke(partition.place.partition)
     this.#partitions.splice(this.#partitions.indexOf(partition), 1)
     this.#turn = 0

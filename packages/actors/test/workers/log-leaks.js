@@ -66,7 +66,7 @@ await measure('named producer', rounds / 10, async () => {
   await producer.close()
 })
 await measure('reader', rounds, async () => {
-  for await (const _batch of topic.read({ from: 'start' })) break
+  for await (const _batch of topic.read({ from: 'start' }));
 })
 const abort = new AbortController()
 await measure('follower that finds nothing', rounds, async () => {
