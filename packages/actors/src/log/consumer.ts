@@ -89,7 +89,7 @@ export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>
     })
   }
 
-  /** What `read` would give. Moves nothing, and counts nothing as handled. */
+  /** What `read` would give now. Moves nothing, and counts nothing as handled. */
   async peek(limits?: number | ConsumeLimits): Promise<LogRecord<Value>[]> {
     const wanted = wantedOf(limits)
     await this.#entered

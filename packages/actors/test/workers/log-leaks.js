@@ -72,7 +72,11 @@ const abort = new AbortController()
 await measure('follower that finds nothing', rounds, async () => {
   const own = new AbortController()
   const reading = (async () => {
-    for await (const _batch of topic.read({ from: 'end', follow: true, signal: AbortSignal.any([own.signal, abort.signal]) }));
+    for await (const _batch of topic.read({
+      from: 'end',
+      follow: true,
+      signal: AbortSignal.any([own.signal, abort.signal]),
+    }));
   })()
   await new Promise((resolve) => setImmediate(resolve))
   own.abort()
