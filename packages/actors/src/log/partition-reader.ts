@@ -9,7 +9,7 @@ import {
   READ_CHUNK_BYTES,
   type ReadGap,
   type ReadPosition,
-  Region,
+  type Region,
   SegmentReader,
   WalrusError,
 } from '@walrus-log/core'
@@ -77,7 +77,9 @@ export class PartitionReader<Value> {
     this.#timestampFrom = start.timestampMs ?? Number.NEGATIVE_INFINITY
     this.#offsetEnd = options.offsetEnd
     this.#source =
-      options.fs === undefined ? new PoolSource(client, place, options.fileSystem) : new ThreadSource(client.windows, options.fs, place)
+      options.fs === undefined
+        ? new PoolSource(client, place, options.fileSystem)
+        : new ThreadSource(client.windows, options.fs, place)
   }
 
   /** The partition's high watermark, at most the offset where this reader ends. */

@@ -17,7 +17,7 @@ const OPENS = Number(process.env['WALRUS_TEST_LEAKS'] ?? 5)
 /** What a thing that was opened and closed may leave on the heap, by what garbage is collected when: far less than it is. */
 const HEAP_BYTES_MAX = 2048
 /** A log's own memory is some MB, which the system has back when it pleases. */
-const HEAP_BYTES_MAX_OF_LOG = 100_000
+const HEAP_BYTES_MAX_OF_LOG = 500_000
 /** A reader has a window of 1 MiB: it shows where these are not used again. */
 const RSS_BYTES_MAX = 100 * 1024 * 1024
 /** Threads of the pool keep some files of each partition open for a few seconds. */
