@@ -94,13 +94,14 @@ export class AssignedPartition<Value> {
 
   /** Goes on at another place. */
   seek(offset: number): void {
-    this.close()
+    this.close(false)
     this.#reader = this.#open(offset)
     this.#next = offset
   }
 
-  close(): void {
-    this.#reader.close()
+  /** `isFree`: no view that was handed out is valid any more. */
+  close(isFree: boolean): void {
+    this.#reader.close(isFree)
     this.#records = undefined
     this.#record = undefined
     this.#batch = undefined

@@ -21,6 +21,8 @@ export interface ConsumerGroupOptions {
   /** Tells a member to ask for its share. */
   notify: (member: Member, number: number) => void
   onMoved: (partition: number, from: number, to: number, reason: CursorMove) => void
+  /** Nobody is in the group or about to join, and nothing is being written for it: all of it is in the cursor log. */
+  onIdle: () => void
 }
 
 /**
@@ -35,6 +37,8 @@ export class ConsumerGroup {
   #assignment: GroupAssignment | undefined
   /** Joins and advances run one after the other. */
   #work: Promise<unknown> = Promise.resolve()
+  /** Joins and advances that have not ended. */
+  #pending = 0
   /** The last advance failed with it: members that ask are told, and it is tried again. */
   #failure: unknown
   #end: WalrusError | undefined
@@ -169,7 +173,11 @@ export class ConsumerGroup {
   }
 
   #inOrder<Result>(action: () => Promise<Result>): Promise<Result> {
-    const result = this.#work.then(action)
+    this.#pending++
+    const result = this.#work.then(action).finally(() => {
+      this.#pending--
+      if (this.#pending === 0 && this.members.size === 0) this.#options.onIdle()
+    })
     this.#work = result.catch(() => {})
     return result
   }

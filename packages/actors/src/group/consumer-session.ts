@@ -200,7 +200,7 @@ export class ConsumerSession<Value> {
   async peek(wanted: Wanted): Promise<LogRecord<Value>[]> {
     const records: LogRecord<Value>[] = []
     const count = this.#partitions.length
-    const left = { ...wanted }
+    const left = { records: Math.min(wanted.records, this.progress.mayHandOutNext), bytes: wanted.bytes }
     for (let step = 0; step < count; step++) {
       if (await this.#look(this.#partitions[(this.#turn + step) % count], left, records)) break
     }
@@ -209,11 +209,16 @@ export class ConsumerSession<Value> {
 
   /** Adds the next records of a partition without taking them, until `left` is used up; returns whether it is. */
   async #look(partition: AssignedPartition<Value>, left: Wanted, records: LogRecord<Value>[]): Promise<boolean> {
+    const begun = { ...left, taken: records.length }
     for (let place = 0; left.records > 0; ) {
       const batch = partition.batchAt(place)
       if (batch === undefined) {
         if (!partition.hasUnread) return false
-        await this.#fill(partition)
+        if (await this.#fill(partition)) continue
+        // What was looked at is forgotten by now, and the partition goes on elsewhere.
+        Object.assign(left, { records: begun.records, bytes: begun.bytes })
+        records.length = begun.taken
+        place = 0
         continue
       }
       const next = this.progress.next(partition.place.partition)
@@ -271,14 +276,17 @@ export class ConsumerSession<Value> {
     if (this.progress.takeLost()) throw fenced(this.#options.group)
   }
 
-  /** Gives up everything. With `isOrderly`, what is handled is committed before, and the group is told. */
-  async leave(isOrderly: boolean): Promise<void> {
+  /**
+   * Gives up everything. With `isOrderly`, what is handled is committed before, and the group is told; with `isFree`, no
+   * view that was handed out is valid any more.
+   */
+  async leave(isOrderly: boolean, isFree: boolean): Promise<void> {
     try {
       if (isOrderly && this.#membership !== undefined && this.#options.checkpoint !== 'manual') {
         await this.commitHandled()
       }
     } finally {
-      for (const partition of [...this.#partitions]) this.#drop(partition)
+      for (const partition of [...this.#partitions]) this.#drop(partition, isFree)
       const membership = this.#membership
       this.#membership = undefined
       if (membership !== undefined) {
@@ -327,16 +335,19 @@ export class ConsumerSession<Value> {
     }
   }
 
-  async #fill(partition: AssignedPartition<Value>): Promise<void> {
-    if (this.#skipTrimmed(partition)) return
+  /** Returns whether the partition goes on where it was; it does not where what came next is trimmed away. */
+  async #fill(partition: AssignedPartition<Value>): Promise<boolean> {
+    if (this.#skipTrimmed(partition)) return false
     try {
       await partition.fill()
+      return true
     } catch (error) {
       const { client, topic } = this.#options
       if (client.isReadOnly) await client.control.recheck(topic.config.name)
       // Files that are gone with their topic, or with the log's threads, are no damage.
       this.#options.requireReadable()
       if (!this.#skipTrimmed(partition)) throw error
+      return false
     }
   }
 
@@ -385,8 +396,9 @@ export class ConsumerSession<Value> {
     )
   }
 
-  #drop(partition: AssignedPartition<Value>): void {
-    partition.close()
+  /** Views of what was handed out before stay valid where it is not the consumer's user who wants it. */
+  #drop(partition: AssignedPartition<Value>, isFree = false): void {
+    partition.close(isFree)
     this.progress.revoke(partition.place.partition)
     this.#partitions.splice(this.#partitions.indexOf(partition), 1)
     this.#turn = 0

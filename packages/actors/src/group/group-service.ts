@@ -2,7 +2,7 @@ import { type MessagePort, threadId } from 'node:worker_threads'
 import type { CursorKey, TopicConfig } from '@walrus-log/core'
 import { closedError, type LogClient, type TopicPlace, unknownTopic } from '../log/log-client.js'
 import { highWatermark } from '../log/reader.js'
-import { ConsumerGroup, groupStats } from './consumer-group.js'
+import { ConsumerGroup, fenced, groupStats } from './consumer-group.js'
 import { CURSOR_TOPIC, type CursorFiles, CursorLog } from './cursor-log.js'
 import { lanesSettled } from './lanes-settled.js'
 import type {
@@ -50,6 +50,7 @@ export class GroupService implements GroupCalls {
   readonly #client: LogClient
   #loading: Promise<unknown> = Promise.resolve()
   readonly #onEvent: (event: CursorEvent) => void
+  /** Those that have members: what else there is to know of a group is in the cursor log. */
   readonly #groups = new Map<string, ConsumerGroup>()
   readonly #links = new Map<number, Link>()
   #log: CursorLog | undefined
@@ -86,11 +87,7 @@ export class GroupService implements GroupCalls {
     const place = await this.#host.placeOf(request.topic)
     if (place === undefined || place.config.createdMs !== request.createdMs) throw unknownTopic(request.topic)
     const member = ++this.#members
-    let group = this.#groups.get(keyOf(request))
-    if (group === undefined) {
-      group = this.#makeGroup(log, place, request.group)
-      this.#groups.set(keyOf(request), group)
-    }
+    const group = this.#groups.get(keyOf(request)) ?? this.#makeGroup(log, place, request.group)
     await group.join(member, request)
     // It may have ended while it joined; then nobody would tell of its end.
     if (request.client !== this.#client.client && this.#links.get(request.client)?.life !== request.life) {
@@ -106,7 +103,7 @@ export class GroupService implements GroupCalls {
 
   async releasePartitions(membership: Membership, releases: Release[]): Promise<void> {
     this.#requireOpen()
-    this.#groupOf(membership).release(membership.member, releases)
+    this.#groups.get(keyOf(membership))?.release(membership.member, releases)
   }
 
   async leaveGroup(membership: Membership): Promise<void> {
@@ -158,6 +155,11 @@ export class GroupService implements GroupCalls {
     }
   }
 
+  /** Names of the groups that are kept in memory. */
+  get groups(): string[] {
+    return [...this.#groups.keys()]
+  }
+
   topicDeleted(topic: string): void {
     for (const [key, group] of this.#groups) {
       if (!key.startsWith(`${topic}/`)) continue
@@ -197,7 +199,8 @@ export class GroupService implements GroupCalls {
 
   #makeGroup(log: CursorLog, place: TopicPlace, group: string): ConsumerGroup {
     const topic = place.config.name
-    return new ConsumerGroup({
+    const key = keyOf({ topic, group })
+    const made = new ConsumerGroup({
       client: this.#client,
       log,
       place,
@@ -210,13 +213,20 @@ export class GroupService implements GroupCalls {
       },
       onMoved: (partition, from, to, reason) =>
         this.#onEvent({ type: 'cursor-moved', reason, topic, partition, group, from, to }),
+      onIdle: () => {
+        if (this.#groups.get(key) === made) this.#groups.delete(key)
+      },
     })
+    this.#groups.set(key, made)
+    return made
   }
 
+  /** Throws what a member is told that is in no group any more. */
   #groupOf(membership: Membership): ConsumerGroup {
     const group = this.#groups.get(keyOf(membership))
-    if (group === undefined) throw unknownTopic(membership.topic)
-    return group
+    if (group !== undefined) return group
+    const { topic, group: name } = membership
+    throw this.#host.placeOf(topic) === undefined ? unknownTopic(topic) : fenced(name)
   }
 
   #next({ partitions }: TopicPlace, partition: number): number {

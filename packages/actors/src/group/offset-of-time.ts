@@ -22,6 +22,6 @@ export async function offsetOfTime(
     }
     return offsetEnd
   } finally {
-    reader.close()
+    reader.close(true)
   }
 }

@@ -89,7 +89,7 @@ export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>
     })
   }
 
-  /** What `read` would give. Moves nothing, and counts nothing as handled. */
+  /** What `read` would give now. Moves nothing, and counts nothing as handled. */
   async peek(limits?: number | ConsumeLimits): Promise<LogRecord<Value>[]> {
     const wanted = wantedOf(limits)
     await this.#entered
@@ -316,7 +316,7 @@ export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>
   #fail(error: unknown, isOrderly: boolean): void {
     this.#failure = error
     this.#state = 'failed'
-    this.#closing ??= this.#exclusive(() => this.#session.leave(isOrderly))
+    this.#closing ??= this.#exclusive(() => this.#session.leave(isOrderly, false))
       .catch(() => {})
       .finally(() => this.#release())
   }
@@ -331,7 +331,7 @@ export class Consumer<Value = unknown> implements AsyncIterable<LogRecord<Value>
         this.#state = 'closed'
         if (isHandled) this.#session.progress.handle()
         else this.#failure = closedError()
-        await this.#session.leave(!this.#client.isClosed)
+        await this.#session.leave(!this.#client.isClosed, isHandled)
       })
     } finally {
       this.#release()

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type TopicConfig, type TopicRequest, WalrusError } from '@walrus-log/core'
 import type { GroupCalls, GroupStats } from '../group/messages.js'
 import { EventedDoorbell } from '../lane/doorbell.js'
+import { SharedWaits } from '../lane/shared-waits.js'
 import {
   ACK_NUMBERS,
   ARENA_CHUNK_BYTES,
@@ -40,6 +41,7 @@ import {
 } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import type { AheadRequest, FillReply, FillRequest } from '../reader-pool/tasks.js'
+import { WindowStore } from '../reader-pool/window-store.js'
 import { encodeRefusal } from '../writer/outcome.js'
 import type { OnRefused } from './batches-in-flight.js'
 import { type LaneProducer, PartitionLane } from './partition-lane.js'
@@ -152,12 +154,17 @@ export class LogClient {
   readonly doorbell: EventedDoorbell
   /** Producers of this thread that are not closed. */
   readonly producers = new Set<OpenProducer>()
+  /** For whoever waits for a partition's watermark. */
+  readonly waits: SharedWaits
+  /** Memory of this thread's readers. */
+  readonly windows = new WindowStore()
   #isClosed = false
 
   constructor(memory: SharedMemory, client: number, control: ControlCalls) {
     this.memory = memory
     this.control = control
     this.client = client
+    this.waits = new SharedWaits(memory.words)
     this.doorbell = new EventedDoorbell(memory.words, clientAt(client) + CLIENT_DOORBELL_AT)
     this.doorbell.listen({ poll: () => this.#endIfClosed() })
   }

@@ -1,5 +1,4 @@
 import {
-  allocateShared,
   assert,
   batchBaseOffset,
   batchLength,
@@ -10,15 +9,15 @@ import {
   READ_CHUNK_BYTES,
   type ReadGap,
   type ReadPosition,
-  Region,
+  type Region,
   SegmentReader,
   WalrusError,
-  type WasmMemory,
 } from '@walrus-log/core'
 import { PARTITION_DURABLE_AT, PARTITION_DURABLE_SELECT_AT } from '../memory/layout.js'
 import { decodeError } from '../message/error-codec.js'
 import { ReadAhead } from '../reader-pool/read-ahead.js'
 import { type FillRequest, locate } from '../reader-pool/tasks.js'
+import type { ReadWindow, WindowStore } from '../reader-pool/window-store.js'
 import { Batch } from './batch.js'
 import type { ValueCodec } from './codec.js'
 import { Gap } from './gap.js'
@@ -41,7 +40,8 @@ interface Window {
 interface WindowSource {
   /** Fills a window from `from` on. The one that it gave before may be overwritten from the call on. */
   fill(from: FillRequest['from'], highWatermark: number): Window | Promise<Window>
-  close(): void
+  /** `isFree`: no view of what it gave is valid any more. */
+  close(isFree: boolean): void
 }
 
 /**
@@ -77,7 +77,9 @@ export class PartitionReader<Value> {
     this.#timestampFrom = start.timestampMs ?? Number.NEGATIVE_INFINITY
     this.#offsetEnd = options.offsetEnd
     this.#source =
-      options.fs === undefined ? new PoolSource(client, place, options.fileSystem) : new ThreadSource(options.fs, place)
+      options.fs === undefined
+        ? new PoolSource(client, place, options.fileSystem)
+        : new ThreadSource(client.windows, options.fs, place)
   }
 
   /** The partition's high watermark, at most the offset where this reader ends. */
@@ -193,8 +195,10 @@ export class PartitionReader<Value> {
     if (from < to) this.#gap = new Gap({ ...window.gap, from, to }, this.place.partition)
   }
 
-  close(): void {
-    this.#source.close()
+  /** `isFree`: no view of what `take` gave is valid any more, so that the memory may be another reader's. */
+  close(isFree: boolean): void {
+    this.#window = undefined
+    this.#source.close(isFree)
   }
 }
 
@@ -202,31 +206,38 @@ export class PartitionReader<Value> {
  *  reads a fifth of a whole window, and touches no memory for the rest. */
 const FIRST_WINDOW_BYTES = 3 * INDEX_INTERVAL_BYTES
 
-/** Reads in the calling thread, into memory of its own. For threads that may wait for a disk. */
+/** Reads in the calling thread, into its own memory. For threads that may wait for a disk. */
 class ThreadSource implements WindowSource {
+  readonly #store: WindowStore
   readonly #reader: SegmentReader
-  #region = Region.allocateHashed(FIRST_WINDOW_BYTES)
+  #window: ReadWindow | undefined
   #hasFilled = false
 
-  constructor(fs: FileSystem, { directory, skip }: PartitionPlace) {
+  constructor(store: WindowStore, fs: FileSystem, { directory, skip }: PartitionPlace) {
+    this.#store = store
     this.#reader = new SegmentReader(fs, directory, { skip })
   }
 
   fill(from: FillRequest['from'], highWatermark: number): Window {
     const start = locate(this.#reader, from)
-    if (this.#hasFilled && this.#region.byteLength < READ_CHUNK_BYTES)
-      this.#region = Region.allocateHashed(READ_CHUNK_BYTES)
-    this.#hasFilled = true
-    let filled = this.#reader.fill(start, this.#region, highWatermark, true)
-    if (filled.bytesNeeded !== undefined) {
-      this.#region = Region.allocateHashed(filled.bytesNeeded)
-      filled = this.#reader.fill(filled.next, this.#region, highWatermark, true)
+    if (this.#hasFilled && this.#window!.region.byteLength < READ_CHUNK_BYTES) {
+      this.#store.giveWindow(this.#window!)
+      this.#window = this.#store.takeWindow()
     }
-    return { region: this.#region, bytes: filled.bytes, next: filled.next, gap: filled.gap }
+    this.#hasFilled = true
+    this.#window ??= this.#store.takeWindow(FIRST_WINDOW_BYTES)
+    let filled = this.#reader.fill(start, this.#window.region, highWatermark, true)
+    if (filled.bytesNeeded !== undefined) {
+      this.#window = this.#store.takeWindow(filled.bytesNeeded)
+      filled = this.#reader.fill(filled.next, this.#window.region, highWatermark, true)
+    }
+    return { region: this.#window.region, bytes: filled.bytes, next: filled.next, gap: filled.gap }
   }
 
-  close(): void {
+  close(isFree: boolean): void {
     this.#reader.close()
+    if (isFree && this.#window !== undefined) this.#store.giveWindow(this.#window)
+    this.#window = undefined
   }
 }
 
@@ -239,13 +250,14 @@ class PoolSource implements WindowSource {
   readonly #request: Pick<FillRequest, 'fileSystem' | 'slot' | 'directory' | 'skip'>
   readonly #ahead: ReadAhead
   /** For what does not come out of the ring: the first window, and whatever ends a session. */
-  #memory: WasmMemory | SharedArrayBuffer | undefined
-  #region: Region | undefined
+  #window: ReadWindow | undefined
+  /** A thread of the pool has the window. */
+  #isFilling = false
 
   constructor(client: LogClient, place: PartitionPlace, fileSystem: string | undefined) {
     this.#client = client
     this.#request = { slot: place.slot, directory: place.directory, skip: place.skip, fileSystem }
-    this.#ahead = new ReadAhead((ring, from, highWatermark) =>
+    this.#ahead = new ReadAhead(client.windows, (ring, from, highWatermark) =>
       client.control.ahead({ ...this.#request, ring, from, highWatermark }),
     )
   }
@@ -266,28 +278,29 @@ class PoolSource implements WindowSource {
   }
 
   async #read(from: FillRequest['from'], highWatermark: number): Promise<Window> {
-    let bytesNeeded = READ_CHUNK_BYTES
+    const { windows } = this.#client
     for (let start = from; ; ) {
-      if (this.#region === undefined || this.#region.byteLength < bytesNeeded) {
-        this.#memory = allocateShared(bytesNeeded)
-        this.#region = new Region(this.#memory)
-      }
-      const region = this.#region
+      this.#window ??= windows.takeWindow()
+      const { memory, region } = this.#window
+      this.#isFilling = true
       const reply = await this.#client.control.fill({
         ...this.#request,
         from: start,
-        memory: this.#memory!,
+        memory,
         highWatermark,
       })
+      this.#isFilling = false
       if (!reply.ok) throw decodeError(reply.error)
       if (reply.bytesNeeded === undefined) return { region, bytes: reply.bytes, next: reply.next, gap: reply.gap }
       assert(reply.bytesNeeded > region.byteLength, 'a larger window is asked for than the one that did not do')
-      bytesNeeded = reply.bytesNeeded
+      this.#window = windows.takeWindow(reply.bytesNeeded)
       start = reply.next
     }
   }
 
-  close(): void {
-    this.#ahead.close()
+  close(isFree: boolean): void {
+    this.#ahead.close(isFree)
+    if (isFree && !this.#isFilling && this.#window !== undefined) this.#client.windows.giveWindow(this.#window)
+    this.#window = undefined
   }
 }

@@ -46,6 +46,8 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
   readonly #identity: ProducerIdentity | undefined
   readonly #name: ProducerName | undefined
   #isClosed = false
+  /** What was sent before is still settled, and nothing more is taken: or a busy sender would keep it open for ever. */
+  #closing: Promise<void> | undefined
   /** Nothing can be sent now: the producer is closed, or its name is not open, or somebody else's by now. */
   #isBlocked = false
   #isPolling = false
@@ -130,33 +132,35 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
    * Throws `INVALID_ARGUMENT`, `RECORD_TOO_LARGE`, `CLOSED`, `WRITER_FAILED`.
    */
   send(value: Value, options: RecordOptions = NO_RECORD_OPTIONS): boolean {
-    if (this.#isBlocked || this.#waiting.length > 0 || isTurnOver()) return this.#takesNothing()
+    if (this.#isBlocked || this.#closing !== undefined || this.#waiting.length > 0 || isTurnOver())
+      return this.#takesNothing()
     return this.#records.send(value, options)
   }
 
   /** The same with a value that is in the codec's encoding already: its bytes are copied as they are. */
   sendEncoded(bytes: Uint8Array, options: RecordOptions = NO_RECORD_OPTIONS): boolean {
-    if (this.#isBlocked || this.#waiting.length > 0 || isTurnOver()) return this.#takesNothing()
+    if (this.#isBlocked || this.#closing !== undefined || this.#waiting.length > 0 || isTurnOver())
+      return this.#takesNothing()
     return this.#records.sendEncoded(bytes, options)
   }
 
   /** Resolves when `send` would find room; a name is open then. Rejects with the reason why there never will be. */
   async ready(): Promise<void> {
-    this.#requireOpen()
+    this.#requireTaking()
     if (this.#name?.isOpening) {
       await this.#name.opening
-      this.#requireOpen()
+      this.#requireTaking()
     }
     this.#records.publishAll()
     if (isMainThread || this.#records.hasRoom) await nextTurn()
     while (!this.#records.hasRoom) {
-      this.#requireOpen()
+      this.#requireTaking()
       await new Promise<void>((resolve) => {
         this.#ready.push(resolve)
         this.#client.doorbell.add(this)
       })
     }
-    this.#requireOpen()
+    this.#requireTaking()
   }
 
   /**
@@ -175,7 +179,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
         { field: 'timeoutMs' },
       )
     }
-    this.#requireOpen()
+    this.#requireTaking()
     this.#name?.require()
     this.#records.publishAll()
     const lane = this.#records.fullLane
@@ -185,7 +189,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
     const blockedForAt = clientAt(this.#client.client) + CLIENT_BLOCKED_FOR_AT
     const endMs = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs
     while (!lane.hasRoom()) {
-      this.#requireOpen()
+      this.#requireTaking()
       const leftMs = Math.min(endMs - performance.now(), BLOCK_MS_MAX)
       if (leftMs <= 0) return false
       Atomics.store(words, blockedForAt, lane.lane + 1)
@@ -246,9 +250,14 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
     })
   }
 
-  /** Flushes, and gives the lanes back. Nothing can be sent afterwards. */
+  /** Flushes, and gives the lanes back. Nothing can be sent from the call on. */
   async close(): Promise<void> {
     if (this.#isClosed) return
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     if (this.#name?.isOpening) await this.#name.opening
     try {
       if (!this.#client.isClosed) await this.flush()
@@ -354,8 +363,13 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
 
   /** Why nothing is sent now: there is no room yet, or there never will be, which throws. */
   #takesNothing(): false {
-    if (this.#isBlocked) this.#requireOpen()
+    this.#requireTaking()
     return false
+  }
+
+  #requireTaking(): void {
+    if (this.#closing !== undefined) throw new WalrusError('CLOSED', 'the producer is closed; make another one')
+    this.#requireOpen()
   }
 
   #requireOpen(): void {
@@ -382,7 +396,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
 
   #sendOrWait(send: () => boolean, reject: (error: unknown) => void): void {
     try {
-      this.#requireOpen()
+      this.#requireTaking()
       if (this.#waiting.length === 0 && !this.#isBlocked && send()) return
     } catch (error) {
       reject(error)

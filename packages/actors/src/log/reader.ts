@@ -1,6 +1,7 @@
 import { isMainThread } from 'node:worker_threads'
 import { type FileSystem, WalrusError } from '@walrus-log/core'
-import { KeepAlive, waitWhile } from '../lane/doorbell.js'
+import { KeepAlive } from '../lane/doorbell.js'
+import type { SharedWaits } from '../lane/shared-waits.js'
 import {
   PARTITION_DELETED_AT,
   PARTITION_DURABLE_AT,
@@ -54,6 +55,8 @@ export async function* readTopic<Value>(
       throw unknownTopic(topic.config.name)
   }
   requireReadable()
+  /** The caller has a batch, which stays valid until it pulls the next: for good, where it leaves instead. */
+  let isInHand = false
   const wait = follow ? new WatermarkWait(client, places, signal) : undefined
   try {
     for (;;) {
@@ -83,7 +86,9 @@ export async function* readTopic<Value>(
         }
         for (; batch !== undefined; batch = reader.take()) {
           gave = true
+          isInHand = true
           yield batch
+          isInHand = false
           requireReadable()
         }
       }
@@ -95,7 +100,7 @@ export async function* readTopic<Value>(
     }
   } finally {
     wait?.close()
-    for (const reader of readers) reader.close()
+    for (const reader of readers) reader.close(!isInHand)
   }
 }
 
@@ -132,25 +137,26 @@ function startOf(client: LogClient, place: PartitionPlace, { from }: FilledReadO
 /** Waits until the high watermark of one of some partitions moves, or somebody says `wake`. */
 export class WatermarkWait {
   readonly #words: Int32Array
+  readonly #waits: SharedWaits
   readonly #signals: number[]
   readonly #seen: number[]
   readonly #waiters: number[]
   readonly #keepAlive = new KeepAlive()
   readonly #signal: AbortSignal | undefined
-  readonly #armed: boolean[]
-  /** Ends the wait in hand. One function for all waits, so that what stays armed for long gathers nothing. */
+  /** Ends the wait in hand. */
   #wake: () => void = () => {}
-  readonly #onAbort = (): void => this.#wake()
+  /** One function for all waits. */
+  readonly #onSignal = (): void => this.#wake()
 
   constructor(client: LogClient, places: PartitionPlace[], signal: AbortSignal | undefined) {
     this.#words = client.memory.words
+    this.#waits = client.waits
     this.#signals = places.map(({ slot }) => partitionAt(slot) + PARTITION_SIGNAL_AT)
     this.#waiters = places.map(({ slot }) => partitionAt(slot) + PARTITION_WAITERS_AT)
     this.#seen = this.#signals.map(() => 0)
-    this.#armed = this.#signals.map(() => false)
     for (const at of this.#waiters) Atomics.add(this.#words, at, 1)
     this.#signal = signal
-    signal?.addEventListener('abort', this.#onAbort)
+    signal?.addEventListener('abort', this.#onSignal)
   }
 
   look(): void {
@@ -166,9 +172,10 @@ export class WatermarkWait {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
         if (this.#signal?.aborted) resolve()
-        for (let index = 0; index < this.#signals.length; index++) this.#arm(index)
+        for (const [index, at] of this.#signals.entries()) this.#waits.add(at, this.#seen[index], this.#onSignal)
       })
     } finally {
+      for (const at of this.#signals) this.#waits.drop(at, this.#onSignal)
       this.#keepAlive.release()
     }
   }
@@ -178,19 +185,9 @@ export class WatermarkWait {
     this.#wake()
   }
 
-  #arm(index: number): void {
-    if (Atomics.load(this.#words, this.#signals[index]) !== this.#seen[index]) return this.#wake()
-    if (this.#armed[index]) return
-    this.#armed[index] = true
-    void waitWhile(this.#words, this.#signals[index], this.#seen[index]).then(() => {
-      this.#armed[index] = false
-      this.#wake()
-    })
-  }
-
   close(): void {
     for (const at of this.#waiters) Atomics.sub(this.#words, at, 1)
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#signal?.removeEventListener('abort', this.#onSignal)
     this.#keepAlive.close()
   }
 }

@@ -1,6 +1,7 @@
 import { batchLength, checkBatch, type ReadPosition, type Region } from '@walrus-log/core'
 import { KeepAlive, waitWhile } from '../lane/doorbell.js'
 import { type FilledWindow, RING_WINDOWS, WindowRing, type WindowRingMemory } from './window-ring.js'
+import type { WindowStore } from './window-store.js'
 
 /**
  * Fills the ring from a place on. Resolves with true where another session would go on behind the last window: this one's
@@ -26,6 +27,7 @@ const READY_CHECKED_MIN = 3
  */
 export class ReadAhead {
   readonly #run: RunAhead
+  readonly #store: WindowStore
   readonly #keepAlive = new KeepAlive()
   #ring: WindowRing | undefined
   /** Where the next window of the ring begins; undefined where the ring has nothing to do with what comes. */
@@ -35,8 +37,11 @@ export class ReadAhead {
   /** Whether a session would go on where the last one ended. */
   #goesOn = false
   #isClosed = false
+  /** Another reader's as soon as nobody fills it. */
+  #free: WindowRing | undefined
 
-  constructor(run: RunAhead) {
+  constructor(store: WindowStore, run: RunAhead) {
+    this.#store = store
     this.#run = run
   }
 
@@ -86,7 +91,7 @@ export class ReadAhead {
   start(from: ReadPosition, highWatermark: number): void {
     if (this.#isRunning || this.#isClosed || from.offset >= highWatermark) return
     // A ring that still has windows of another place is somebody's who went elsewhere.
-    if (this.#ring === undefined || this.#ring.ready > 0) this.#ring = WindowRing.allocate()
+    if (this.#ring === undefined || this.#ring.ready > 0) this.#ring = this.#store.takeRing()
     this.#from = from
     this.#goesOn = true
     this.#goOn(this.#ring, from, highWatermark)
@@ -102,6 +107,7 @@ export class ReadAhead {
       this.#isRunning = false
       this.#goesOn = goesOn && ring === this.#ring
       ring.wakeReader()
+      if (ring === this.#free) this.#store.giveRing(ring)
     }
     // What went wrong, the caller meets when it asks for that place by itself.
     this.#run(ring.memory, from, highWatermark).then(end, () => end(false))
@@ -121,10 +127,16 @@ export class ReadAhead {
     this.#ring?.takeDone()
   }
 
-  close(): void {
+  /** `isFree`: no view of what was taken is valid any more. */
+  close(isFree: boolean): void {
     this.#isClosed = true
-    this.#ring?.wakeReader()
+    const ring = this.#ring
+    ring?.wakeReader()
     this.#leave()
+    if (isFree && ring !== undefined) {
+      if (this.#isRunning) this.#free = ring
+      else this.#store.giveRing(ring)
+    }
     this.#keepAlive.close()
   }
 }

@@ -206,7 +206,7 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
       case 'list':
         return { ok: true, topics: topics.list() }
       case 'delete':
-        topics.delete(request.name, Date.now())
+        waitBeyond(topics.delete(request.name, Date.now()))
         return { ok: true }
       case 'keep':
         return { ok: true, kept: keep(fs, request.keep) }
@@ -223,6 +223,17 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
     }
   } catch (error) {
     return { ok: false, error: encodeError(withCode(error)) }
+  }
+}
+
+/** A clock that was set back further than this is not waited for. */
+const CLOCK_BACK_MS_MAX = 1000
+
+/** Blocks this thread until the clock is past `timeMs`, so that a topic that is made next is later than the deleted one. */
+function waitBeyond(timeMs: number): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4))
+  for (let leftMs = timeMs - Date.now(); leftMs >= 0 && leftMs < CLOCK_BACK_MS_MAX; leftMs = timeMs - Date.now()) {
+    Atomics.wait(pause, 0, 0, leftMs + 1)
   }
 }
 

@@ -131,6 +131,12 @@ export class WindowRing {
     notifyAll(this.#words, FILLED_AT)
   }
 
+  /** For another reader. Only while nobody fills. */
+  reset(): void {
+    Atomics.store(this.#words, TAKEN_AT, Atomics.load(this.#words, FILLED_AT))
+    Atomics.store(this.#words, CLOSED_AT, 0)
+  }
+
   /** Tells whoever fills to stop. */
   close(): void {
     Atomics.store(this.#words, CLOSED_AT, 1)

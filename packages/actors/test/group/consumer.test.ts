@@ -88,6 +88,22 @@ describe('a consumer', () => {
     expect(valuesOf(await consumer.read(1))).toEqual(['10'])
   })
 
+  test('peeks no further than it may read, and not at what was trimmed since it last looked', async () => {
+    const topic = await filled(await openLog(), 20)
+    const consumer = topic.consumer('g', { checkpoint: { every: 6 } })
+    for (let at = 0; at < 18; at += 6) {
+      expect(valuesOf(await consumer.peek())).toEqual(range(at, at + 6))
+      expect(valuesOf(await consumer.read(4))).toEqual(range(at, at + 4))
+      expect(valuesOf(await consumer.peek())).toEqual(range(at + 4, at + 6))
+      expect(valuesOf(await consumer.read(2))).toEqual(range(at + 4, at + 6))
+      await consumer.commit()
+    }
+    expect(valuesOf(await consumer.peek())).toEqual(range(18, 20))
+    await append(topic, 20, 20)
+    await topic.trim({ before: 30 })
+    expect(valuesOf(await consumer.peek(2))).toEqual(valuesOf(await consumer.read(2)))
+  })
+
   test('reads across batches and windows as much as is wanted, and keeps it', async () => {
     const walrus = await openLog()
     const topic = await walrus.topic('big')

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { GroupService } from '#actors/group/group-service.js'
 import { type ConsumerOptions, type Topic, Walrus } from '#actors/index.js'
-import { errorOf, openLog, randomOf, TestThread } from '../log/fixture.js'
+import { errorOf, expectRefusal, openLog, randomOf, TestThread } from '../log/fixture.js'
 
 const PARTITIONS = 4
 
@@ -184,6 +185,34 @@ describe('consumers of one group in several threads', () => {
     for await (const { value } of first) if (rest.push(value) === 40) break
     await first.close()
     expect((await topic.stats()).groups).toMatchObject([{ lag: 0 }])
+  })
+
+  test('leave nothing of their group in memory, and come back to where it was', async () => {
+    const walrus = await openLog()
+    const topic = await walrus.topic<string>('t', { codec: 'utf8', partitions: PARTITIONS })
+    const service = GroupService.local(walrus.handle().host)!
+    await append(topic, 0, 40)
+    const killed = new ConsumerThread(walrus, 'each')
+    await killed.joined()
+    for (let round = 0; round < 10; round++) {
+      const consumers = ['g', `g${round}`].map((group) => topic.consumer(group, { checkpoint: { every: 5 } }))
+      await Promise.all(consumers.map((consumer) => consumer.read(3)))
+      expect(service.groups.sort()).toEqual(['t/g', `t/g${round}`].sort())
+      await Promise.all(consumers.map((consumer) => consumer.close()))
+    }
+    await killed.kill()
+    while (service.groups.length > 0) await new Promise((resolve) => setImmediate(resolve))
+    expect((await topic.stats()).groups).toHaveLength(11)
+    const again = topic.consumer('g0')
+    expect(await again.lag()).toBe(37)
+    await again.close()
+    await expectRefusal(
+      topic
+        .consumer('g', { from: 41 })
+        .read()
+        .then(() => topic.consumer('new', { from: 41 }).read()),
+      'OFFSET_OUT_OF_RANGE',
+    )
   })
 
   test('tell who commits too late that the partition is another’s', async () => {

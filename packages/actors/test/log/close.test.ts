@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { openFilesBelow, openLog, readAll, readValues, runProcess, sendAll, temporaryDirectory } from './fixture.js'
+import {
+  expectRefusal,
+  openFilesBelow,
+  openLog,
+  readAll,
+  readValues,
+  runProcess,
+  sendAll,
+  temporaryDirectory,
+} from './fixture.js'
 
 describe('close', () => {
   test('settles every outstanding append, and all that was sent', async () => {
@@ -34,6 +43,19 @@ describe('close', () => {
     await Promise.all([walrus.close(), walrus.close(), producer.close()])
     expect(await append).toMatchObject({ offset: 0 })
     await walrus.close()
+  })
+
+  test('ends though its callers go on appending, who are told', async () => {
+    const walrus = await openLog()
+    const producer = (await walrus.topic<string>('t', { codec: 'utf8' })).producer()
+    let appended = 0
+    const appendOn = async (): Promise<void> => {
+      for (;;) await producer.append(String(appended++))
+    }
+    const callers = Array.from({ length: 20 }, () => expectRefusal(appendOn(), 'CLOSED'))
+    await producer.append('x')
+    await Promise.all([producer.close(), producer.close(), walrus.close()])
+    await Promise.all(callers)
   })
 
   test('of a producer leaves the log open, and its lanes to the next', async () => {

@@ -13,6 +13,17 @@ async function staleTopic(): Promise<{ walrus: Walrus; stale: Topic<string>; top
   return { walrus, stale, topic }
 }
 
+test('a topic that is made again is later than the one that it follows', async () => {
+  const walrus = await openLog()
+  let last = 0
+  for (let round = 0; round < 5; round++) {
+    const { createdMs } = (await walrus.topic('t')).config
+    expect(createdMs).toBeGreaterThan(last)
+    last = createdMs
+    await walrus.deleteTopic('t')
+  }
+})
+
 const CALLS: Record<string, (stale: Topic<string>) => unknown> = {
   trim: (stale) => stale.trim({ before: 'end' }),
   'trim before an offset': (stale) => stale.trim({ before: 2 }),

@@ -109,6 +109,15 @@ export class ConsumerProgress {
     return Math.max(this.#checkpoint.every - (this.#handedOut - this.#durable), 0)
   }
 
+  /** The same after all that was handed out is handled, and after as many commits as it takes for it not to be 0. */
+  get mayHandOutNext(): number {
+    if (typeof this.#checkpoint === 'string') return Number.POSITIVE_INFINITY
+    const open = this.#handedOut - this.#durable
+    if (open < this.#checkpoint.every) return this.#checkpoint.every - open
+    // Of a commit that is on its way, what it covers; the next one covers all.
+    return this.#checkpoint.every - (this.#begun > this.#durable ? this.#handedOut - this.#begun : 0)
+  }
+
   /** Whether a commit should be begun: in good time, so that handing out hardly ever waits for it. */
   get isCommitDue(): boolean {
     if (this.#checkpoint === 'manual') return false

@@ -119,14 +119,18 @@ export class TopicStore {
     return config
   }
 
-  /** Removes the topic with all its records. */
-  delete(name: string, nowMs: number): void {
-    this.get(name)
+  /**
+   * Removes the topic with all its records. Returns its `createdMs`, by which cursors know it: the next topic of that name
+   * has to have a later one.
+   */
+  delete(name: string, nowMs: number): number {
+    const { createdMs } = this.get(name)
     const doomed = path.join(this.#directory, `${DELETED_PREFIX}${name}.${nowMs}`)
     // Under its new name, which no topic can have, it is gone at once and whole; the space follows.
     this.#fs.rename(path.join(this.#directory, name), doomed)
     this.#fs.syncDirectory(this.#directory)
     this.#fs.removeTree(doomed)
+    return createdMs
   }
 
   /** Frees the space of topics whose deletion was interrupted. */

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { NodeFileSystem, publishFile, readWholeFile, WalrusError } from '@walrus-log/core'
+import { NodeFileSystem, publishFile, readWholeFile, WalrusError, withCode } from '@walrus-log/core'
 import { NEWLINE } from '../feed/boundaries.js'
 import { emptyJournal, type Journal } from './journal.js'
 
@@ -40,11 +40,15 @@ export function readJournal(directory: string): Journal {
   return { sources: parsed.sources }
 }
 
-/** Returns when it is on the disk. */
+/** Returns when it is on the disk. Throws `DISK_FULL` where that has no room; then the journal is what it was. */
 export function writeJournal(directory: string, { sources }: Journal): void {
   const check = crc32(JSON.stringify(sources))
   const text = `${JSON.stringify({ version: VERSION, check, sources })}\n`
-  publishFile(new NodeFileSystem(), directory, JOURNAL_FILE, Buffer.from(text))
+  try {
+    publishFile(new NodeFileSystem(), directory, JOURNAL_FILE, Buffer.from(text))
+  } catch (error) {
+    throw withCode(error)
+  }
 }
 
 /** Whether the first `bytes` of a file that is larger end with a line: with its newline, or just before it. */
