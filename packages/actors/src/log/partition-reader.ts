@@ -105,20 +105,23 @@ export class PartitionReader<Value> {
       this.#at += batchLength(region, at)
       if (batchBaseOffset(region, at) + batchRecordCount(region, at) <= this.#offsetFrom) continue
       if (batchTimestampMax(region, at) < this.#timestampFrom) continue
-      if (this.#timestampFrom !== Number.NEGATIVE_INFINITY) this.#beginInBatch(region, at)
-      return new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, this.#offsetFrom)
+      if (this.#timestampFrom !== Number.NEGATIVE_INFINITY && !this.#beginInBatch(region, at)) continue
+      const batch = new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, this.#offsetFrom)
+      // Compaction may have left nothing of it.
+      if (batch.count > 0) return batch
     }
     return undefined
   }
 
-  /** The first record of the time asked for is in this batch; from there on, all are given in the order of offsets. */
-  #beginInBatch(region: Region, at: number): void {
+  /** Whether the first record of the time asked for is in this batch; from there on, all are given in the order of offsets. */
+  #beginInBatch(region: Region, at: number): boolean {
     for (const { offset, timestamp } of new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, 0)) {
       if (timestamp < this.#timestampFrom) continue
       this.#offsetFrom = offset
-      break
+      this.#timestampFrom = Number.NEGATIVE_INFINITY
+      return true
     }
-    this.#timestampFrom = Number.NEGATIVE_INFINITY
+    return false
   }
 
   /** Whether there is something below the watermark that is not in memory. */
