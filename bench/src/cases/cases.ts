@@ -1,4 +1,5 @@
 import type { Case } from './case.js'
+import { compressed } from './compressed.js'
 import { consume } from './consume.js'
 import { diskBytes } from './disk-bytes.js'
 import { eventLoop } from './event-loop.js'
@@ -21,6 +22,7 @@ export const CASES: readonly Case[] = [
   latency,
   consume,
   read,
+  compressed,
   randomRead,
   scan,
   open,

@@ -1,5 +1,11 @@
 export { type BackupOptions, type BackupProgress, type BackupReport, backupLog } from './backup/backup-log.js'
 export {
+  type CompactionOptions,
+  type CompactionPass,
+  compactPartition,
+} from './compaction/compact-partition.js'
+export type { Compression } from './compression/codec.js'
+export {
   type CursorEntry,
   type CursorKey,
   type CursorMove,
@@ -53,10 +59,12 @@ export {
   watermarkPlaces,
 } from './format/watermarks-file.js'
 export * from './limits.js'
+export { type CompressStep, compressNext } from './log/compress-next.js'
 export { cutPartition } from './log/cut-partition.js'
 export { decideRetention, type OpenPlace, removeForgotten } from './log/forget.js'
 export {
   type Cleanup,
+  DELETE_GRACE_MS_DEFAULT,
   effectiveSegmentMs,
   isKept,
   type KeepingConfig,
@@ -79,10 +87,12 @@ export { loadState, STATE_FILE, writeState } from './log/state-file.js'
 export { type Codec, type Durability, type TopicConfig, type TopicRequest, TopicStore } from './log/topic-store.js'
 export { type PartitionView, type TopicView, viewTopic } from './log/view-topic.js'
 export { loadWatermarks, openWatermarks } from './log/watermarks.js'
+export { type CompressOutcome, compressSegment } from './segment/compress-segment.js'
 export { loadGaps } from './segment/gaps.js'
 export type { RecoveryMode } from './segment/recovery.js'
 export { type Damage, findSegmentId, type ScanOptions, type ScanResult, scanSegment } from './segment/scan.js'
 export { loadIndex, type RolledSegment, readSegmentHeader, sealSegment } from './segment/seal.js'
+export { isCompressed, openSegmentFile } from './segment/segment-file.js'
 export { gapsFileName, indexFileName, parseBaseOffset, segmentBases, segmentFileName } from './segment/segment-name.js'
 export {
   type GapReason,

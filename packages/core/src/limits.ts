@@ -42,6 +42,10 @@ export const PREALLOCATE_BYTES = 64 * 1024 * 1024
 /** What one read call asks of the file system; the size that the read benchmark's baseline uses too. */
 export const READ_CHUNK_BYTES = 1024 * 1024
 
+/** A block of a compressed segment: what a seek has to read and decompress. Larger ones compress flight records no better,
+ *  and smaller ones cost a call each. */
+export const BLOCK_BYTES_MAX = 128 * 1024
+
 /** Named producers of one topic: their table is in memory once a partition, and written whole at each seal. */
 export const NAMED_PRODUCERS_MAX = 10_000
 export const PRODUCER_NAME_BYTES_MAX = 1000

@@ -1,10 +1,14 @@
 import {
   BATCH_HEADER_BYTES,
   batchBaseOffset,
+  batchKeptCount,
   batchProducerId,
   batchRecordCount,
+  batchRecordOffset,
+  batchRecordsEnd,
   batchSequenceFirst,
   batchTimestampFirst,
+  isBatchThinned,
   LENGTH_NULL,
   RECORD_HEADER_BYTES,
   RECORD_HEADERS_LENGTH_AT,
@@ -83,12 +87,15 @@ export class LogRecord<Value = unknown> {
   }
 }
 
-/** Whole records, in order, of one partition and one producer; iterate it once or more until the next one is pulled. */
+/**
+ * Whole records, in order, of one partition and one producer; iterate it once or more until the next one is pulled. In a
+ * topic that is compacted, offsets that are missing between records are those of superseded ones.
+ */
 export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
   /** A `Gap`, which a reader may hand out in a batch's place, has one. */
   declare readonly gap: undefined
   readonly partition: number
-  /** Offset of the first record that iteration gives. */
+  /** Offset of the first record that iteration gives; where it gives none, one past the batch. */
   readonly baseOffset: number
   /** How many records iteration gives. */
   readonly count: number
@@ -111,9 +118,18 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
     this.timestampFirst = batchTimestampFirst(region, at)
     this.#at = at
     this.#end = end
-    this.#skip = Math.max(from - baseOffset, 0)
-    this.baseOffset = baseOffset + this.#skip
-    this.count = batchRecordCount(region, at) - this.#skip
+    if (isBatchThinned(region, at)) {
+      const kept = batchKeptCount(region, at)
+      this.#skip = 0
+      while (this.#skip < kept && batchRecordOffset(region, at, this.#skip) < from) this.#skip++
+      this.count = kept - this.#skip
+      this.baseOffset =
+        this.count > 0 ? batchRecordOffset(region, at, this.#skip) : baseOffset + batchRecordCount(region, at)
+    } else {
+      this.#skip = Math.max(from - baseOffset, 0)
+      this.baseOffset = baseOffset + this.#skip
+      this.count = batchRecordCount(region, at) - this.#skip
+    }
   }
 
   /** Its producer's number of the batch's first record, also where iteration leaves that out. */
@@ -123,10 +139,11 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
 
   /** The records from offset `from` on in memory of their own, which no later read overwrites. */
   copy(from: number): Batch<Value> {
-    if (!(Number.isSafeInteger(from) && from >= 0 && from <= this.baseOffset + this.count)) {
+    const end = batchBaseOffset(this.region, this.#at) + batchRecordCount(this.region, this.#at)
+    if (!(Number.isSafeInteger(from) && from >= 0 && from <= end)) {
       throw new WalrusError(
         'INVALID_ARGUMENT',
-        `a batch of offsets up to ${this.baseOffset + this.count - 1} cannot be copied from ${shown(from)} on; give an offset of it`,
+        `a batch of offsets up to ${end - 1} cannot be copied from ${shown(from)} on; give an offset of it`,
         { field: 'from' },
       )
     }
@@ -137,7 +154,10 @@ export class Batch<Value = unknown> implements Iterable<LogRecord<Value>> {
   }
 
   [Symbol.iterator](): Iterator<LogRecord<Value>, undefined> {
-    return new RecordIterator(this, this.#at + BATCH_HEADER_BYTES, this.#end, this.#skip)
+    const { region } = this
+    const at = this.#at
+    const offsets = isBatchThinned(region, at) ? (index: number) => batchRecordOffset(region, at, index) : undefined
+    return new RecordIterator(this, at + BATCH_HEADER_BYTES, batchRecordsEnd(region, at), this.#skip, offsets)
   }
 }
 
@@ -149,8 +169,19 @@ class RecordIterator<Value> implements Iterator<LogRecord<Value>, undefined> {
   #at: number
   #offset: number
   #left: number
+  /** Of a thinned batch: the offset of each record that is there. */
+  readonly #offsets: ((index: number) => number) | undefined
+  #index: number
 
-  constructor(batch: Batch<Value>, at: number, end: number, skip: number) {
+  constructor(
+    batch: Batch<Value>,
+    at: number,
+    end: number,
+    skip: number,
+    offsets: ((index: number) => number) | undefined,
+  ) {
+    this.#offsets = offsets
+    this.#index = skip
     this.#batch = batch
     this.#u32 = batch.region.u32
     this.#at = at
@@ -163,7 +194,7 @@ class RecordIterator<Value> implements Iterator<LogRecord<Value>, undefined> {
   next(): IteratorResult<LogRecord<Value>, undefined> {
     if (this.#left === 0) return { done: true, value: undefined }
     const at = this.#at
-    const offset = this.#offset
+    const offset = this.#offsets === undefined ? this.#offset : this.#offsets(this.#index++)
     this.#advance()
     return { done: false, value: new LogRecord(this.#batch, at, offset) }
   }

@@ -71,6 +71,7 @@ export interface TopicStats {
   topic: string
   records: number
   bytes: number
+  storedBytes: number
   partitions: PartitionStats[]
   /** Consumer groups that have begun to read the topic. */
   groups: GroupStats[]
@@ -82,8 +83,10 @@ export interface PartitionStats {
   first: number
   next: number
   records: number
-  /** Length of the segment files' data. */
+  /** Length of the segments' data, as it was written. */
   bytes: number
+  /** Length of the files that it is in: less where segments are compressed. */
+  storedBytes: number
   segments: number
 }
 

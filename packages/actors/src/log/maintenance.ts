@@ -27,6 +27,7 @@ import {
 import type { Point, SharedMemory } from '../memory/shared-memory.js'
 import { SlotBits, setBit } from '../memory/slot-bits.js'
 import type { ReaderPool } from '../reader-pool/reader-pool.js'
+import { isRewritten, Rewriting } from '../reader-pool/rewriting.js'
 import { type PartitionPlace, readFirstOffset } from './log-client.js'
 
 /** What could not be forgotten is tried again after this long, or at the next seal. */
@@ -46,6 +47,7 @@ interface Watched {
   retainDueMs: number
   rollDueMs: number
   isQueued: boolean
+  rewriting: Rewriting
   /** The partition's runs, one after the other. */
   runs: Promise<unknown>
 }
@@ -63,6 +65,8 @@ export class Maintenance {
   readonly #pool: ReaderPool
   readonly #onEvent: (event: WriterEvent) => void
   readonly #watched = new Map<number, Watched>()
+  /** What is to be rewritten, one after the other: of the pool's threads, the others are for readers. */
+  #rewrites: Promise<unknown> = Promise.resolve()
   #signalSeen = 0
   readonly #sealedBits: SlotBits
   /** When age gives a partition something to do, by the wall clock. */
@@ -93,6 +97,7 @@ export class Maintenance {
           retainDueMs: Number.POSITIVE_INFINITY,
           rollDueMs: Number.POSITIVE_INFINITY,
           isQueued: false,
+          rewriting: new Rewriting(),
           runs: Promise.resolve(),
         })
       }
@@ -113,6 +118,7 @@ export class Maintenance {
   async forget(slots: readonly number[]): Promise<void> {
     const ended = slots.map((slot) => this.#watched.get(slot)).filter((watched) => watched !== undefined)
     for (const slot of slots) this.#watched.delete(slot)
+    for (const { rewriting } of ended) rewriting.stop()
     await Promise.allSettled(ended.map(({ runs }) => runs))
   }
 
@@ -137,6 +143,8 @@ export class Maintenance {
     if (watched === undefined || this.#isClosed) {
       return Promise.reject(new WalrusError('CLOSED', 'the log or the topic is closed; open it again'))
     }
+    // What is begun is done again behind the trim.
+    watched.rewriting.stop()
     const trimmed = watched.runs.then(async () => {
       const { offsetFirst } = await this.#pool.keep({ ...this.#request(watched), step: 'trim', before })
       await this.#forgetBefore(watched, offsetFirst)
@@ -152,9 +160,9 @@ export class Maintenance {
     await this.forget([...this.#watched.keys()])
   }
 
-  /** Whether anything of the partition is ever to be forgotten, or was: then segments below may have become whole. */
-  #isIdle(watched: Watched): boolean {
-    return isKept(watched.config) && readFirstOffset(this.#memory, watched.place.slot) === 0
+  /** Whether nothing of the partition is to be rewritten or forgotten, and never was. */
+  #isIdle({ config, place }: Watched): boolean {
+    return isKept(config) && !isRewritten(config) && readFirstOffset(this.#memory, place.slot) === 0
   }
 
   #queue(watched: Watched): void {
@@ -165,6 +173,7 @@ export class Maintenance {
       if (this.#isClosed || !this.#watched.has(watched.place.slot)) return
       try {
         await this.#run(watched)
+        this.#rewriteLater(watched)
       } catch (error) {
         watched.retainDueMs = Date.now() + AGAIN_MS
         if (!this.#isClosed) this.#tell(watched, error as Error)
@@ -172,6 +181,39 @@ export class Maintenance {
       this.#due.add(watched.place.slot, Math.min(watched.retainDueMs, watched.rollDueMs))
       this.#arm()
     })
+  }
+
+  /** Has segments rewritten when it is this partition's turn: one at a time in the whole log, a step a turn. */
+  #rewriteLater(watched: Watched): void {
+    const { rewriting } = watched
+    if (rewriting.isQueued || this.#isClosed || !isRewritten(watched.config)) return
+    rewriting.isQueued = true
+    this.#rewrites = this.#rewrites.then(() => {
+      watched.runs = watched.runs.then(() => this.#rewrite(watched))
+      return watched.runs
+    })
+  }
+
+  async #rewrite(watched: Watched): Promise<void> {
+    const { rewriting, config, place } = watched
+    rewriting.isQueued = false
+    if (this.#isClosed || !this.#watched.has(place.slot) || !isRewritten(config)) return
+    let { retainDueMs } = watched
+    try {
+      const { isMore, dueMs, error } = await rewriting.step(this.#pool, config, {
+        partitionDirectory: place.directory,
+        openBaseOffset: this.#durable(watched).baseOffset,
+      })
+      if (error !== undefined) this.#tell(watched, error)
+      if (isMore) this.#rewriteLater(watched)
+      retainDueMs = Math.min(retainDueMs, dueMs)
+    } catch (error) {
+      retainDueMs = Math.min(retainDueMs, Date.now() + AGAIN_MS)
+      if (!this.#isClosed) this.#tell(watched, error as Error)
+    }
+    watched.retainDueMs = retainDueMs
+    this.#due.add(place.slot, Math.min(retainDueMs, watched.rollDueMs))
+    this.#arm()
   }
 
   #tell({ topic, place: { partition, writer } }: Watched, error: Error): void {

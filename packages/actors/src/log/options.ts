@@ -84,8 +84,12 @@ const topicOptions = z.strictObject({
   retention: z.strictObject({ ms: limit.optional(), bytes: limit.optional(), records: limit.optional() }).optional(),
   /** A segment that has records is ended at this age; `null`: by size only. By default `retention.ms`. */
   segmentMs: z.number().int().min(1).max(SEGMENT_MS_MAX).nullable().optional(),
-  /** Compaction by key is not there yet. */
-  cleanup: z.enum(['delete']).optional(),
+  /** How sealed segments are kept. They are compressed in the background, all but the newest; other ones stay as they are. */
+  compression: z.enum(['none', 'lz4', 'zstd']).optional(),
+  /** `'compact'`: of each key, older records go in the background; retention, where it has limits, holds as well. */
+  cleanup: z.enum(['delete', 'compact']).optional(),
+  /** With `'compact'`, a tombstone is kept at least this long after its segment was sealed; a day by default. */
+  deleteGraceMs: z.number().int().min(0).optional(),
 })
 
 export type TopicOptions = z.input<typeof topicOptions>

@@ -108,7 +108,9 @@ export class PartitionReader<Value> {
       if (batchBaseOffset(region, at) + batchRecordCount(region, at) <= this.#offsetFrom) continue
       if (batchTimestampMax(region, at) < this.#timestampFrom) continue
       if (this.#timestampFrom !== Number.NEGATIVE_INFINITY && !this.#maybeBeginInBatch(region, at)) continue
-      return new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, this.#offsetFrom)
+      const batch = new Batch<Value>(region, at, this.#at, this.place.partition, this.#codec, this.#offsetFrom)
+      // Compaction may have left nothing of it.
+      if (batch.count > 0) return batch
     }
     return undefined
   }

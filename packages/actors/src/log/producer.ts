@@ -131,7 +131,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
    * lasted long enough; `ready()` resolves when there is room. The value is encoded during the call and not kept.
    * Throws `INVALID_ARGUMENT`, `RECORD_TOO_LARGE`, `CLOSED`, `WRITER_FAILED`.
    */
-  send(value: Value, options: RecordOptions = NO_RECORD_OPTIONS): boolean {
+  send(value: Value | null, options: RecordOptions = NO_RECORD_OPTIONS): boolean {
     if (this.#isBlocked || this.#closing !== undefined || this.#waiting.length > 0 || isTurnOver())
       return this.#takesNothing()
     return this.#records.send(value, options)
@@ -200,7 +200,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
   }
 
   /** Appends one record. Resolves when it is as durable as the topic, or the option, promises. */
-  append(value: Value, options: RecordOptions = NO_RECORD_OPTIONS): Promise<Ack> {
+  append(value: Value | null, options: RecordOptions = NO_RECORD_OPTIONS): Promise<Ack> {
     return new Promise((resolve, reject) => {
       const send = (): boolean => {
         this.#requireOpen()
@@ -213,7 +213,7 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
   }
 
   /** Appends records to one partition as one batch: all or none, at consecutive offsets. */
-  appendBatch(values: readonly Value[], options: RecordOptions = NO_RECORD_OPTIONS): Promise<Ack[]> {
+  appendBatch(values: readonly (Value | null)[], options: RecordOptions = NO_RECORD_OPTIONS): Promise<Ack[]> {
     return new Promise((resolve, reject) => {
       // The records are those that the array holds now, also where there is no room yet.
       const records = copyOf(values)

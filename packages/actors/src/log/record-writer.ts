@@ -101,7 +101,7 @@ export class RecordWriter {
   /** Copies a record into the lane of its partition, or returns false. Nothing here makes an object. */
   #put(value: unknown, codec: ValueCodec, options: RecordOptions): boolean {
     const { key, headers, timestamp, level, sequence } = takeOptions(options, this.#options.takesSequences)
-    const prepared = codec.prepare(value)
+    const prepared = isNoValue(value, key) ? NO_VALUE : codec.prepare(value)
     const first = this.#choosePartition(key)
     let partition = first
     // Without a key any partition will do: one whose lane is full does not hold the others up.
@@ -157,7 +157,7 @@ export class RecordWriter {
     let next = writeRecordHeader(
       lane.region,
       at,
-      length,
+      value === NO_VALUE ? LENGTH_NULL : length,
       key === undefined ? LENGTH_NULL : keyLength,
       headers === undefined ? LENGTH_NULL : headersLength,
       delta,
@@ -181,7 +181,7 @@ export class RecordWriter {
   sendBatch(values: readonly unknown[], options: RecordOptions): PartitionLane | undefined {
     this.#options.requireOpen()
     const given = { ...takeOptions(options, this.#options.takesSequences) }
-    const encoded = values.map((value) => this.#codec.encode(value))
+    const encoded = values.map((value) => (isNoValue(value, given.key) ? NO_VALUE : this.#codec.encode(value)))
     const partition = this.#choosePartition(given.key)
     const lane = this.#lane(partition)
     if (!this.#sendEncodedBatch(lane, encoded, given)) {
@@ -210,7 +210,7 @@ export class RecordWriter {
     const origin = { producerId: 0, producerEpoch: 0, sequenceFirst: 0, timestampMs }
     // What is too large for the lane may have to travel in the memory that it is encoded in.
     const region = isLarge ? new Region(new SharedArrayBuffer(batchBytes)) : Region.allocate(batchBytes)
-    const records = values.map((value) => ({ value, key, headers }))
+    const records = values.map((value) => ({ value: value === NO_VALUE ? null : value, key, headers }))
     const batch = { region, length: encodeBatchInto(region, 0, records, origin) }
     return lane.sendBatch(batch, values.length, { first: timestampMs, max: timestampMs }, level)
   }
@@ -250,6 +250,12 @@ export class RecordWriter {
     this.publishAll()
   }
 }
+
+/** `null` with a key is a record without a value: a tombstone, whatever the codec would make of it. */
+const isNoValue = (value: unknown, key: Uint8Array | undefined): boolean => value === null && key !== undefined
+
+/** Stands for no value where bytes are expected. */
+const NO_VALUE = new Uint8Array(0)
 
 /** Room that is asked for first for a value whose length shows only when it is encoded. */
 const GUESS_BYTES = 64

@@ -11,7 +11,7 @@ export async function topicStatsOf(
   { config, partitions }: TopicPlace,
   groups: GroupStats[],
 ): Promise<TopicStats> {
-  const stats: TopicStats = { topic: config.name, records: 0, bytes: 0, partitions: [], groups }
+  const stats: TopicStats = { topic: config.name, records: 0, bytes: 0, storedBytes: 0, partitions: [], groups }
   for (const { partition, slot, directory } of partitions) {
     const first = readFirstOffset(memory, slot)
     const at = partitionAt(slot)
@@ -23,10 +23,11 @@ export async function topicStatsOf(
       openBytes: point.position,
     })
     const records = point.offset - first
-    const { bytes, segments } = size!
-    stats.partitions.push({ partition, first, next: point.offset, records, bytes, segments })
+    const { bytes, storedBytes, segments } = size!
+    stats.partitions.push({ partition, first, next: point.offset, records, bytes, storedBytes, segments })
     stats.records += records
     stats.bytes += bytes
+    stats.storedBytes += storedBytes
   }
   return stats
 }

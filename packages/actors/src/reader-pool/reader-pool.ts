@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os'
-import type { BackupReport } from '@walrus-log/core'
+import type { BackupReport, CompactionPass, CompressStep, WalrusError } from '@walrus-log/core'
 import { Piscina } from 'piscina'
 import { decodeError } from '../message/error-codec.js'
 import type { BackupReply, BackupRequest } from './backup-task.js'
+import type { CompactRequest } from './compact-task.js'
+import type { CompressRequest } from './compress-task.js'
 import type { KeepReply, KeepRequest } from './keep-tasks.js'
 import type { AheadRequest, FillReply, FillRequest, StoreReply, StoreRequest } from './tasks.js'
 
@@ -60,6 +62,17 @@ export class ReaderPool {
   /** Forgets: see `keep-tasks.ts`. Throws the task's own error. */
   async keep(request: KeepRequest): Promise<KeepReply> {
     return (await this.store({ call: 'keep', keep: request })).kept!
+  }
+
+  /** Compacts a partition by key: see `compact-task.ts`. Throws the task's own error. */
+  async compact(request: CompactRequest): Promise<CompactionPass> {
+    return (await this.store({ call: 'compact', compact: request })).compacted!
+  }
+
+  /** Compresses one segment: see `compress-task.ts`. Throws the task's own error, but not the segment's. */
+  async compress(request: CompressRequest): Promise<CompressStep> {
+    const { error, ...step } = (await this.store({ call: 'compress', compress: request })).compressed!
+    return { ...step, error: error && (decodeError(error) as WalrusError) }
   }
 
   /** Waits for running tasks and ends the threads. */

@@ -1,5 +1,7 @@
 import path from 'node:path'
 import {
+  type CompactionPass,
+  type CompressStep,
   type CursorEntry,
   CursorTable,
   cursorCopies,
@@ -34,6 +36,8 @@ import {
 import { encodeError } from '../message/error-codec.js'
 import { loadFileSystem } from '../writer/file-system.js'
 import type { EncodedError } from '../writer/messages.js'
+import { type CompactRequest, compactPass } from './compact-task.js'
+import { type CompressRequest, compressStep } from './compress-task.js'
 import { type KeepReply, type KeepRequest, keep } from './keep-tasks.js'
 import { fillAhead } from './read-ahead.js'
 import type { WindowRingMemory } from './window-ring.js'
@@ -77,18 +81,27 @@ export type StoreRequest = { fileSystem: string | undefined; directory: string }
   | { call: 'first-offsets'; directories: string[] }
   | { call: 'delete'; name: string }
   | { call: 'keep'; keep: KeepRequest }
+  | { call: 'compact'; compact: CompactRequest }
+  | { call: 'compress'; compress: CompressRequest }
   | { call: 'read-cursors'; partitionDirectory: string; from: number | undefined; end: number }
   | { call: 'trim-cursors'; partitionDirectory: string; before: number }
   | { call: 'size'; partitionDirectory: string; openBaseOffset: number; openBytes: number }
 )
+
+/** What `compressNext` says, with its error as errors travel. */
+export interface CompressReply extends Omit<CompressStep, 'error'> {
+  error?: EncodedError
+}
 
 export type StoreReply =
   | {
       ok: true
       config?: TopicConfig
       topics?: TopicConfig[]
-      size?: { bytes: number; segments: number }
+      size?: PartitionSize
       kept?: KeepReply
+      compacted?: CompactionPass
+      compressed?: CompressReply
       registry?: ProducerRegistry
       producers?: ({ id: number; epoch: number } | EncodedError)[]
       cursors?: CursorEntry[]
@@ -210,6 +223,12 @@ export async function store(request: StoreRequest): Promise<StoreReply> {
         return { ok: true }
       case 'keep':
         return { ok: true, kept: keep(fs, request.keep) }
+      case 'compact':
+        return { ok: true, compacted: compactPass(fs, request.compact) }
+      case 'compress': {
+        const { error, ...step } = compressStep(fs, request.compress)
+        return { ok: true, compressed: { ...step, error: error && encodeError(error) } }
+      }
       case 'read-cursors': {
         const table = new CursorTable()
         readCursorLog(fs, request.partitionDirectory, { from: request.from, end: request.end }, table)
@@ -237,27 +256,35 @@ function waitBeyond(timeMs: number): void {
   }
 }
 
+interface PartitionSize {
+  /** Of the segments as they were written. */
+  bytes: number
+  /** Of their files, some of which may be compressed. */
+  storedBytes: number
+  segments: number
+}
+
 function partitionSize(
   fs: FileSystem,
   request: { partitionDirectory: string; openBaseOffset: number; openBytes: number },
-): { bytes: number; segments: number } {
+): PartitionSize {
   const { partitionDirectory, openBaseOffset, openBytes } = request
-  if (!fs.exists(partitionDirectory)) return { bytes: 0, segments: 0 }
+  if (!fs.exists(partitionDirectory)) return { bytes: 0, storedBytes: 0, segments: 0 }
   const names = fs.list(partitionDirectory)
-  let bytes = 0
+  let [bytes, storedBytes] = [0, 0]
   const bases = segmentBases(names)
   for (const base of bases) {
     try {
-      bytes +=
-        base === openBaseOffset
-          ? openBytes
-          : // Of a full segment that is not sealed yet, what is reserved behind its data is counted in.
-            (loadIndex(fs, partitionDirectory, base)?.dataBytes ??
-            fileBytes(fs, path.join(partitionDirectory, segmentFileName(base))))
+      // Of a full segment that is not sealed yet, what is reserved behind its data is counted in.
+      const stored =
+        base === openBaseOffset ? openBytes : fileBytes(fs, path.join(partitionDirectory, segmentFileName(base)))
+      const index = base === openBaseOffset ? undefined : loadIndex(fs, partitionDirectory, base)
+      storedBytes += stored
+      bytes += index?.dataBytes ?? stored
     } catch (error) {
       // Forgotten since the directory was listed.
       if (systemErrorCode(error) !== 'ENOENT') throw error
     }
   }
-  return { bytes, segments: bases.length }
+  return { bytes, storedBytes, segments: bases.length }
 }

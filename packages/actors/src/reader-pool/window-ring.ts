@@ -14,10 +14,10 @@ const FILLED_AT = 0
 const TAKEN_AT = 32
 /** 1: the reader wants no more. Written by the reader. */
 const CLOSED_AT = 33
-/** What each window holds: bytes, where to go on (segment, byte, offset), and 1 where all checksums were looked at.
+/** What each window holds: bytes, where to go on (segment, byte, offset, generation), and 1 where all checksums were looked at.
  *  Doubles, published by `FILLED`. */
 const SLOTS_AT = 32
-const SLOT_NUMBERS = 5
+const SLOT_NUMBERS = 6
 const CONTROL_BYTES = (SLOTS_AT + RING_WINDOWS * SLOT_NUMBERS) * 8
 
 /** The two memories of a ring as they travel to the pool. */
@@ -82,7 +82,8 @@ export class WindowRing {
     this.#doubles[at + 1] = next.baseOffset
     this.#doubles[at + 2] = next.position
     this.#doubles[at + 3] = next.offset
-    this.#doubles[at + 4] = isChecked ? 1 : 0
+    this.#doubles[at + 4] = next.generation ?? 0
+    this.#doubles[at + 5] = isChecked ? 1 : 0
     Atomics.store(this.#words, FILLED_AT, filled + 1)
     notifyAll(this.#words, FILLED_AT)
   }
@@ -101,7 +102,7 @@ export class WindowRing {
       region: this.#regions[taken & WINDOW_MASK],
       bytes: this.#doubles[at],
       next: this.#nextOf(taken),
-      isChecked: this.#doubles[at + 4] === 1,
+      isChecked: this.#doubles[at + 5] === 1,
     }
   }
 
@@ -112,7 +113,8 @@ export class WindowRing {
 
   #nextOf(window: number): ReadPosition {
     const at = slotAt(window)
-    return { baseOffset: this.#doubles[at + 1], position: this.#doubles[at + 2], offset: this.#doubles[at + 3] }
+    const [, baseOffset, position, offset, generation] = this.#doubles.subarray(at, at + SLOT_NUMBERS)
+    return { baseOffset, position, offset, generation: generation || undefined }
   }
 
   /** Gives the window from `take` back. Whoever fills is woken for every second one: to be woken costs more than a window. */

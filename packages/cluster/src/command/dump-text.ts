@@ -14,7 +14,7 @@ export function itemAsJson(item: DumpItem): string {
 export function itemAsLine(item: DumpItem, columns: number): string {
   switch (item.type) {
     case 'segment':
-      return `segment ${hex(item.segmentId)}, partition ${item.partition}, base offset ${item.baseOffset}, epoch ${item.leaseEpoch}, made ${time(item.createdMs)}, ${item.acknowledgedOffset} acknowledged before`
+      return `segment ${hex(item.segmentId)}, partition ${item.partition}, base offset ${item.baseOffset}, epoch ${item.leaseEpoch}, made ${time(item.createdMs)}, ${item.acknowledgedOffset} acknowledged before${compressionText(item)}`
     case 'batch':
       return `byte ${item.position}: offsets ${item.offset} to ${item.offsetTo - 1}, ${item.bytes} bytes, epoch ${item.leaseEpoch}, ${item.acknowledgedOffset} acknowledged, producer ${hex(item.producerId)}/${item.producerEpoch} from ${item.sequenceFirst}`
     case 'record': {
@@ -35,6 +35,12 @@ export function itemAsLine(item: DumpItem, columns: number): string {
     case 'entry':
       return `  offset ${item.offset} at byte ${item.position}, latest time before ${time(item.timestampMax)}`
   }
+}
+
+function compressionText({ compression, blocks, storedBytes }: Extract<DumpItem, { type: 'segment' }>): string {
+  return compression === undefined
+    ? ''
+    : `, in ${blocks} blocks of ${compression} (${storedBytes} bytes; positions are those before)`
 }
 
 const hex = (word: number): string => `0x${word.toString(16).padStart(8, '0')}`

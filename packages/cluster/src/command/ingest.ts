@@ -17,6 +17,7 @@ interface IngestCommandOptions extends CommonOptions {
   partitions?: number
   producers?: number
   durability?: Durability
+  compression?: 'none' | 'lz4' | 'zstd'
   key?: string
   strict?: boolean
   resume?: boolean
@@ -58,6 +59,13 @@ export function addIngest(program: Command, context: CommandContext, action: Com
       'when a record counts as written: disk, os, none, or milliseconds between syncs (default: disk)',
       parseDurability,
     )
+    .addOption(
+      new Option('--compression <codec>', 'how sealed segments are kept (default: none)').choices([
+        'none',
+        'lz4',
+        'zstd',
+      ]),
+    )
     .option('--key <field>', 'field that is the key: records of one key go to one partition, in order')
     .option('--strict', 'stop at the first record that cannot be taken')
     .option('--resume', 'go on where an earlier run over the same files has ended, or was killed')
@@ -69,8 +77,21 @@ export function addIngest(program: Command, context: CommandContext, action: Com
 
 async function runIngest(files: string[], options: IngestCommandOptions, context: CommandContext): Promise<number> {
   const { stdout, stderr } = context
-  const { dir, namespace, topic, format, delimiter, partitions, producers, durability, key, strict, resume, verify } =
-    options
+  const {
+    dir,
+    namespace,
+    topic,
+    format,
+    delimiter,
+    partitions,
+    producers,
+    durability,
+    compression,
+    key,
+    strict,
+    resume,
+    verify,
+  } = options
   const signal = context.interruptible()
   // Loaded here, so that the other subcommands start without it.
   const { ingest } = await import('../ingest/ingest.js')
@@ -87,6 +108,7 @@ async function runIngest(files: string[], options: IngestCommandOptions, context
         partitions,
         producers,
         durability,
+        compression,
         key,
         strict,
         resume,

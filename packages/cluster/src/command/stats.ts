@@ -77,10 +77,11 @@ async function showStats(name: string | undefined, options: StatsOptions, { stdo
     stdout.line(JSON.stringify({ dir: options.dir, topics }))
     return EXIT_OK
   }
-  const head = ['topic', 'partition', 'first offset', 'next offset', 'records', 'bytes', 'segments']
+  const head = ['topic', 'partition', 'first offset', 'next offset', 'records', 'bytes', 'stored', 'segments']
   const rows = topics.flatMap(({ topic, partitions }) => {
-    return partitions.map(({ partition, first, next, records, bytes, segments }) => {
-      return [topic, count(partition), count(first), count(next), count(records), count(bytes), count(segments)]
+    return partitions.map(({ partition, first, next, records, bytes, storedBytes, segments }) => {
+      const numbers = [partition, first, next, records, bytes, storedBytes, segments]
+      return [topic, ...numbers.map(count)]
     })
   })
   stdout.line(rows.length > 0 ? renderTable(head, rows, stdout.colours) : `There are no topics in ${options.dir}`)

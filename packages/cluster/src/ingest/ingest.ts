@@ -101,7 +101,7 @@ async function openInput(input: Input, signal: AbortSignal | undefined): Promise
 async function openTarget(
   walrus: Walrus,
   name: string,
-  { partitions, durability }: FilledIngestOptions,
+  { partitions, durability, compression }: FilledIngestOptions,
   codec: 'json' | 'utf8',
 ): Promise<Target> {
   const existing = (await walrus.topics()).find((topic) => topic.name === name)
@@ -114,7 +114,8 @@ async function openTarget(
   }
   const partitionsOfNew = partitions ?? Math.max(2, availableParallelism())
   // A topic that exists keeps what was not asked for, whatever the host's cores.
-  const topic = await walrus.topic(name, { partitions: existing ? partitions : partitionsOfNew, codec, durability })
+  const settings = { partitions: existing ? partitions : partitionsOfNew, codec, durability, compression }
+  const topic = await walrus.topic(name, settings)
   const stats = await topic.stats()
   return { topic, nextBefore: stats.partitions.map(({ next }) => next), appendedTo: stats.records }
 }

@@ -41,6 +41,8 @@ const ingestOptions = z.strictObject({
     .describe(`a whole number from 1 to ${PARTITIONS_MAX}`),
   /** Of a new topic: disk. An existing topic keeps its own unless another one is given. */
   durability: durability.optional().describe(`disk, os, none, or 1 to ${EVERY_MS_MAX} milliseconds between two syncs`),
+  /** How sealed segments are kept: none. An existing topic keeps its own unless another one is given. */
+  compression: z.enum(['none', 'lz4', 'zstd']).optional(),
   /** Threads that parse and send. */
   producers: z
     .number()

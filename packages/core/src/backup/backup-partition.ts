@@ -9,6 +9,7 @@ import type { PartitionView } from '../log/view-topic.js'
 import { identifySegment } from '../segment/gaps.js'
 import { scanSegment } from '../segment/scan.js'
 import { loadIndex, readSegmentHeader } from '../segment/seal.js'
+import { openSegmentFile } from '../segment/segment-file.js'
 import { segmentBases, segmentFileName } from '../segment/segment-name.js'
 import { SegmentReader } from '../segment/segment-reader.js'
 import type { FileSystem } from '../storage/file-system.js'
@@ -105,7 +106,7 @@ function endOf(fs: FileSystem, target: string, bases: readonly number[]): number
   const index = loadIndex(fs, target, last)
   if (index !== undefined) return last + index.recordCount
   const name = path.join(target, segmentFileName(last))
-  const file = fs.open(name, 'read')
+  const file = openSegmentFile(fs, name, 'read')
   try {
     const segmentId = readSegmentHeader(file, name)?.segmentId ?? 0
     return scanSegment({ file, segmentId, position: SEGMENT_HEADER_BYTES, offset: last }).offsetNext
@@ -175,7 +176,7 @@ function hasSealed(fs: FileSystem, directory: string, target: string, base: numb
 /** Where a full segment ends that is not sealed yet. */
 function dataBytes(fs: FileSystem, directory: string, base: number, end: number): number {
   const name = path.join(directory, segmentFileName(base))
-  const file = fs.open(name, 'read')
+  const file = openSegmentFile(fs, name, 'read')
   try {
     const identity = identifySegment(fs, directory, base, file, { name, skip: false })
     const segmentId = identity?.segmentId ?? 0
@@ -226,7 +227,7 @@ function idOf(fs: FileSystem, directory: string, base: number): number | undefin
   const index = loadIndex(fs, directory, base)
   if (index !== undefined) return index.segmentId
   const name = path.join(directory, segmentFileName(base))
-  const file = fs.open(name, 'read')
+  const file = openSegmentFile(fs, name, 'read')
   try {
     return readSegmentHeader(file, name)?.segmentId
   } finally {

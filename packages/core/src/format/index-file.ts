@@ -11,6 +11,7 @@ import {
   INDEX_ENTRY_BYTES,
   INDEX_ENTRY_COUNT_AT,
   INDEX_EPOCH_LAST_AT,
+  INDEX_GENERATION_AT,
   INDEX_HEADER_BYTES,
   INDEX_MAGIC,
   INDEX_MAGIC_AT,
@@ -32,6 +33,7 @@ import { Region, readU64, writeU64 } from './region.js'
 export interface SegmentIndex {
   segmentId: number
   baseOffset: number
+  /** Offsets that the segment spans: of a compacted one, not all of them have a record. */
   recordCount: number
   batchCount: number
   /** Length of the segment file: header and batches, nothing behind. */
@@ -44,6 +46,8 @@ export interface SegmentIndex {
   /** CRC-32 over the checksum words of all batches in order: names the content apart from the content. */
   digest: number
   entries: IndexEntries
+  /** The segment's: see `SegmentHeader`. */
+  generation?: number
 }
 
 /** One entry for each `INDEX_INTERVAL_BYTES` of file, ascending: a batch's base offset, where it begins, and the
@@ -70,6 +74,7 @@ export function encodeIndex(index: SegmentIndex): Uint8Array {
   writeU64(region, INDEX_BATCH_COUNT_AT, index.batchCount)
   region.u32[INDEX_DIGEST_AT >>> 2] = index.digest
   region.u32[INDEX_EPOCH_LAST_AT >>> 2] = index.epochLast
+  region.u32[INDEX_GENERATION_AT >>> 2] = index.generation ?? 0
   for (let entry = 0; entry < entryCount; entry++) {
     const at = INDEX_HEADER_BYTES + entry * INDEX_ENTRY_BYTES
     writeU64(region, at, index.entries[entry * INDEX_ENTRY_NUMBERS])
@@ -112,6 +117,7 @@ export function decodeIndex(bytes: Uint8Array, file: string): SegmentIndex {
     entries[entry * INDEX_ENTRY_NUMBERS + 1] = readU64(region, at + 8)
     entries[entry * INDEX_ENTRY_NUMBERS + 2] = region.f64[(at + 16) >>> 3]
   }
+  const generation = region.u32[INDEX_GENERATION_AT >>> 2]
   const index = {
     segmentId: region.u32[INDEX_SEGMENT_ID_AT >>> 2],
     baseOffset: readU64(region, INDEX_BASE_OFFSET_AT),
@@ -124,6 +130,7 @@ export function decodeIndex(bytes: Uint8Array, file: string): SegmentIndex {
     epochLast: region.u32[INDEX_EPOCH_LAST_AT >>> 2],
     digest: region.u32[INDEX_DIGEST_AT >>> 2],
     entries,
+    ...(generation > 0 && { generation }),
   }
   if (!isPossible(index)) throw corrupt(file, 'names places that its segment cannot have')
   return index

@@ -4,6 +4,7 @@
  *
  * ```
  * segment file   = segment header, batch*, zeros*            (zeros: the part given to the file ahead of the data)
+ * compressed     = segment header, compression header, block entry*, block*, block entry*, compression header, segment header
  * batch          = batch header (96 bytes), record+          (length is a multiple of 8)
  * record         = record header (16 bytes), key, headers, value, padding to 8
  * ```
@@ -27,8 +28,33 @@ export const SEGMENT_EPOCH_AT = 20
 export const SEGMENT_CREATED_MS_AT = 24
 export const SEGMENT_ACKNOWLEDGED_OFFSET_AT = 32
 export const SEGMENT_PARTITION_AT = 40
-export const SEGMENT_RESERVED_AT = 44
+export const SEGMENT_GENERATION_AT = 44
+export const SEGMENT_RESERVED_AT = 48
 export const SEGMENT_CHECK_AT = 60
+
+// Compressed segment: a file of this version begins and ends with the two headers and the table of its blocks.
+export const COMPRESSED_VERSION = 2
+export const COMPRESSION_MAGIC = 0x5a43_4c57 // "WLCZ"
+export const COMPRESSION_HEADER_BYTES = 64
+export const COMPRESSION_MAGIC_AT = 0
+export const COMPRESSION_CODEC_AT = 4
+export const COMPRESSION_BLOCK_COUNT_AT = 8
+export const COMPRESSION_TABLE_CHECK_AT = 12
+export const COMPRESSION_RAW_BYTES_AT = 16
+export const COMPRESSION_FILE_BYTES_AT = 24
+export const COMPRESSION_RESERVED_AT = 32
+export const COMPRESSION_CHECK_AT = 60
+export const COMPRESSED_HEAD_BYTES = SEGMENT_HEADER_BYTES + COMPRESSION_HEADER_BYTES
+export const BLOCK_CODEC_LZ4 = 1
+export const BLOCK_CODEC_ZSTD = 2
+// An entry of the block table.
+export const BLOCK_ENTRY_BYTES = 16
+export const BLOCK_RAW_BYTES_AT = 0
+export const BLOCK_STORED_BYTES_AT = 4
+export const BLOCK_CHECK_AT = 8
+export const BLOCK_FORM_AT = 12
+export const BLOCK_AS_IT_IS = 0
+export const BLOCK_COMPRESSED = 1
 
 // Batch header.
 export const BATCH_MAGIC = 0x3142_4c57 // "WLB1"
@@ -48,14 +74,20 @@ export const BATCH_TIMESTAMP_MAX_AT = 56
 export const BATCH_PRODUCER_ID_AT = 64
 export const BATCH_SEQUENCE_FIRST_AT = 72
 export const BATCH_PRODUCER_EPOCH_AT = 80
-export const BATCH_RESERVED_AT = 84
+/** Of a thinned batch: how many records are left. Zero in any other. */
+export const BATCH_KEPT_COUNT_AT = 84
+export const BATCH_RESERVED_AT = 88
 /** The producer's checksum covers the batch from here on. */
 export const BATCH_CHECKSUM_FROM = BATCH_RECORD_COUNT_AT
 /** The stamp's check covers the header up to here. */
 export const BATCH_STAMP_CHECK_TO = BATCH_STAMP_CHECK_AT
 
-// Batch attributes: bits 0-2 name the durability that the producer asked for; all others are zero in version 1.
+// Batch attributes: bits 0-2 name the durability that the producer asked for, bit 3 says that compaction has thinned the
+// batch; all others are zero.
 export const ATTRIBUTE_DURABILITY_MASK = 0b111
+export const ATTRIBUTE_THINNED = 0b1000
+/** An entry of the table behind a thinned batch's records: a record's offset, less the batch's base offset. */
+export const OFFSET_DELTA_BYTES = 4
 
 /** Ids of producers that a user named begin here: bit 52. Those of producers without a name are below 2^48. */
 export const NAMED_PRODUCER_ID_MIN = 2 ** 52
@@ -85,7 +117,8 @@ export const INDEX_SEALED_MS_AT = 56
 export const INDEX_BATCH_COUNT_AT = 64
 export const INDEX_DIGEST_AT = 72
 export const INDEX_EPOCH_LAST_AT = 76
-export const INDEX_RESERVED_AT = 80
+export const INDEX_GENERATION_AT = 80
+export const INDEX_RESERVED_AT = 84
 export const INDEX_CHECK_AT = 92
 
 // Gaps file of a segment of which something is given up.

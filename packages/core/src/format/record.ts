@@ -1,5 +1,5 @@
 import { WalrusError } from '../errors.js'
-import { batchBaseOffset, batchLength, batchRecordCount, batchTimestampFirst } from './batch.js'
+import { batchKeptCount, batchRecordOffset, batchRecordsEnd, batchTimestampFirst } from './batch.js'
 import {
   BATCH_HEADER_BYTES,
   LENGTH_NULL,
@@ -140,13 +140,14 @@ export function emptyRecordParts(): RecordParts {
 }
 
 /** Copies all records of the sound batch at `at` out of the region. For tests, tools and small reads. */
-export function decodeRecords(region: Region, at: number, length: number): Required<RawRecord>[] {
+export function decodeRecords(region: Region, at: number): Required<RawRecord>[] {
   const records: Required<RawRecord>[] = []
   const parts = emptyRecordParts()
   const timestampFirst = batchTimestampFirst(region, at)
   let next = at + BATCH_HEADER_BYTES
-  for (let index = 0; index < batchRecordCount(region, at); index++) {
-    if (!readRecord(region, next, at + length, parts)) throw new RangeError(`record ${index} reaches outside its batch`)
+  const end = batchRecordsEnd(region, at)
+  for (let index = 0; index < batchKeptCount(region, at); index++) {
+    if (!readRecord(region, next, end, parts)) throw new RangeError(`record ${index} reaches outside its batch`)
     records.push({
       key: copyPart(region, parts.keyAt, parts.keyLength),
       headers: copyPart(region, parts.headersAt, parts.headersLength),
@@ -155,7 +156,7 @@ export function decodeRecords(region: Region, at: number, length: number): Requi
     })
     next = parts.next
   }
-  if (next !== at + length) throw new RangeError(`${at + length - next} bytes of the batch belong to no record`)
+  if (next !== end) throw new RangeError(`${end - next} bytes of the batch belong to no record`)
   return records
 }
 
@@ -167,11 +168,10 @@ function copyPart(region: Region, at: number, length: number): Uint8Array | null
 export function* recordOffsets(region: Region, at: number): Generator<{ offset: number; timestamp: number }> {
   const parts = emptyRecordParts()
   const timestampFirst = batchTimestampFirst(region, at)
-  const baseOffset = batchBaseOffset(region, at)
-  const end = at + batchLength(region, at)
+  const end = batchRecordsEnd(region, at)
   let next = at + BATCH_HEADER_BYTES
-  for (let index = 0; index < batchRecordCount(region, at) && readRecord(region, next, end, parts); index++) {
-    yield { offset: baseOffset + index, timestamp: timestampFirst + parts.timestampDeltaMs }
+  for (let index = 0; index < batchKeptCount(region, at) && readRecord(region, next, end, parts); index++) {
+    yield { offset: batchRecordOffset(region, at, index), timestamp: timestampFirst + parts.timestampDeltaMs }
     next = parts.next
   }
 }

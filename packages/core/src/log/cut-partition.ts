@@ -4,6 +4,7 @@ import { loadIndex, sealSegment } from '../segment/seal.js'
 import {
   gapsFileName,
   indexFileName,
+  indexToComeFileName,
   producersFileName,
   segmentBases,
   segmentFileName,
@@ -51,8 +52,9 @@ export function removeSegments(fs: FileSystem, directory: string, bases: readonl
     removeIndex(fs, directory, base)
     fs.remove(path.join(directory, segmentFileName(base)))
     // Last: without it, what is left of a segment that is half removed would be damage.
-    const gaps = path.join(directory, gapsFileName(base))
-    if (fs.exists(gaps)) fs.remove(gaps)
+    for (const name of [gapsFileName(base), indexToComeFileName(base)]) {
+      if (fs.exists(path.join(directory, name))) fs.remove(path.join(directory, name))
+    }
     fs.syncDirectory(directory)
   }
 }

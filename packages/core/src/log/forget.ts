@@ -6,6 +6,7 @@ import {
   gapsFileName,
   INDEX_SUFFIX,
   indexFileName,
+  indexToComeFileName,
   producersFileName,
   segmentBases,
   segmentFileName,
@@ -29,6 +30,7 @@ export function removeOldest(fs: FileSystem, directory: string, bases: readonly 
     removeIfThere(fs, path.join(directory, segmentFileName(base)))
     removeIfThere(fs, path.join(directory, indexFileName(base)))
     removeIfThere(fs, path.join(directory, gapsFileName(base)))
+    removeIfThere(fs, path.join(directory, indexToComeFileName(base)))
     removeIfThere(fs, path.join(directory, producersFileName(base)))
   }
   fs.syncDirectory(directory)
@@ -96,6 +98,12 @@ function lastMsOf(fs: FileSystem, directory: string, base: number): number | und
     if (error instanceof WalrusError) return undefined
     throw error
   }
+}
+
+/** Base offsets of the segments that may be rewritten while the partition is in use: see `countRemovable`. */
+export function rewritableBases(fs: FileSystem, directory: string, openBase: number): number[] {
+  const { bases, removable } = look(fs, directory, openBase)
+  return bases.slice(0, removable)
 }
 
 function look(fs: FileSystem, directory: string, openBase: number) {

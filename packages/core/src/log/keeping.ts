@@ -1,7 +1,10 @@
+import type { Compression } from '../compression/codec.js'
 import type { Retention } from './retention.js'
 
-/** What becomes of a topic's old records. Compaction by key is not there yet, and refused by name. */
-export type Cleanup = 'delete'
+/** What becomes of a topic's old records: they go by retention, or also as soon as their key has a newer one. */
+export type Cleanup = 'delete' | 'compact'
+
+export const DELETE_GRACE_MS_DEFAULT = 24 * 3600 * 1000
 
 /** Settings of keeping and forgetting; what is left out is not limited. */
 export interface KeepingConfig {
@@ -9,6 +12,10 @@ export interface KeepingConfig {
   /** A segment that has records is ended at this age, so that it can be forgotten. `null`: by size only. */
   segmentMs?: number | null
   cleanup?: Cleanup
+  /** With `cleanup: 'compact'`: a tombstone is kept at least this long after its segment was sealed. */
+  deleteGraceMs?: number
+  /** How sealed segments are kept; those that are compressed in another way stay so. */
+  compression?: 'none' | Compression
 }
 
 /** Timers of Node end here; longer is "by size only". */
@@ -28,8 +35,16 @@ export function isKept({ retention, segmentMs }: KeepingConfig): boolean {
 }
 
 /** Name of the first setting of these that no topic can have. */
-export function wrongKeepingField({ retention, segmentMs, cleanup }: KeepingConfig): keyof KeepingConfig | undefined {
-  if (cleanup !== undefined && cleanup !== 'delete') return 'cleanup'
+export function wrongKeepingField({
+  retention,
+  segmentMs,
+  cleanup,
+  deleteGraceMs,
+  compression,
+}: KeepingConfig): keyof KeepingConfig | undefined {
+  if (cleanup !== undefined && cleanup !== 'delete' && cleanup !== 'compact') return 'cleanup'
+  if (deleteGraceMs !== undefined && !isLimit(deleteGraceMs, 0)) return 'deleteGraceMs'
+  if (compression !== undefined && !['none', 'lz4', 'zstd'].includes(compression)) return 'compression'
   if (retention !== undefined && !isRetention(retention)) return 'retention'
   if (segmentMs !== undefined && segmentMs !== null && !isLimit(segmentMs, 1, SEGMENT_MS_MAX)) return 'segmentMs'
   return undefined

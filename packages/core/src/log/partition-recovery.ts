@@ -1,25 +1,32 @@
 import path from 'node:path'
 import { isWalrusError } from '../errors.js'
 import { batchEpoch } from '../format/batch.js'
+import { COMPACTION_STATE_FILE } from '../format/compaction-state.js'
 import type { SegmentGap, SegmentGaps } from '../format/gaps-file.js'
 import type { SegmentIndex } from '../format/index-file.js'
 import { ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES } from '../format/layout.js'
 import type { SegmentHeader } from '../format/segment-header.js'
+import { inflateSegment } from '../segment/compress-segment.js'
 import { isHeaderGivenUp, loadGaps, publishGaps, unlessDamaged } from '../segment/gaps.js'
-import { IndexBuilder } from '../segment/index-builder.js'
+import { IndexBuilder, type SealedSegment } from '../segment/index-builder.js'
 import { OpenSegment } from '../segment/open-segment.js'
 import { classifyDamage, decideRecovery } from '../segment/recovery.js'
+import { finishReplacement } from '../segment/replace-segment.js'
 import { rewrite, UnprovenTail } from '../segment/rewrite.js'
 import { contentEnd, type ScanResult, scanSegment } from '../segment/scan.js'
 import { loadIndex, type RolledSegment, sealSegment } from '../segment/seal.js'
+import { isCompressed, openSegmentFile } from '../segment/segment-file.js'
 import {
   basesWithSuffix,
   GAPS_SUFFIX,
   gapsFileName,
   INDEX_SUFFIX,
+  INDEX_TO_COME_SUFFIX,
   indexFileName,
+  indexToComeFileName,
   PRODUCERS_SUFFIX,
   producersFileName,
+  SEGMENT_SUFFIX,
   segmentBases,
   segmentFileName,
   TEMPORARY_SUFFIX,
@@ -57,6 +64,17 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   for (const base of basesWithSuffix(names, PRODUCERS_SUFFIX + TEMPORARY_SUFFIX)) {
     fs.remove(path.join(directory, producersFileName(base) + TEMPORARY_SUFFIX))
   }
+  // Of a partition in use, the reader pool may be writing it at this moment.
+  for (const base of options.tidy ? basesWithSuffix(names, SEGMENT_SUFFIX + TEMPORARY_SUFFIX) : []) {
+    fs.remove(path.join(directory, segmentFileName(base) + TEMPORARY_SUFFIX))
+  }
+  for (const base of options.tidy ? basesWithSuffix(names, INDEX_TO_COME_SUFFIX) : [])
+    finishReplacement(fs, directory, base)
+  for (const base of options.tidy ? basesWithSuffix(names, INDEX_TO_COME_SUFFIX + TEMPORARY_SUFFIX) : []) {
+    fs.remove(path.join(directory, indexToComeFileName(base) + TEMPORARY_SUFFIX))
+  }
+  const compaction = COMPACTION_STATE_FILE + TEMPORARY_SUFFIX
+  if (options.tidy && names.includes(compaction)) fs.remove(path.join(directory, compaction))
   const bases = segmentBases(names)
   const sealed = new Set(basesWithSuffix(names, INDEX_SUFFIX))
   const { offsetFirst, forgotten } = forgetBefore(options, bases, sealed)
@@ -81,7 +99,15 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   for (let place = firstToSee(options, bases, sealed); place < bases.length; place++) {
     const base = bases[place]
     const name = path.join(directory, segmentFileName(base))
-    const segment: SegmentInHand = { options, result, place, base, name, file: fs.open(name, 'write'), offsetEnd: 0 }
+    const segment: SegmentInHand = {
+      options,
+      result,
+      place,
+      base,
+      name,
+      file: openSegmentFile(fs, name, 'write'),
+      offsetEnd: 0,
+    }
     if (place === bases.length - 1) segment.offsetEnd = offsetEnd
     result.offsetNext = base
     try {
@@ -182,7 +208,7 @@ function toRead(
 /** That index and segment speak of the same bytes. The bytes themselves are checked when they are read. */
 function checkSealed({ name, base, file }: SegmentInHand, index: SegmentIndex, header: SegmentHeader): void {
   const { segmentId, baseOffset, dataBytes, recordCount } = index
-  if (segmentId !== header.segmentId || baseOffset !== base)
+  if (segmentId !== header.segmentId || baseOffset !== base || index.generation !== header.generation)
     throw corrupt(name, 0, base, 'is not the segment of its index')
   const size = file.size()
   const offset = base + recordCount
@@ -190,7 +216,7 @@ function checkSealed({ name, base, file }: SegmentInHand, index: SegmentIndex, h
   if (size === dataBytes) return
   // The seal's truncation may not have reached the disk; then what is behind is the reserve, which is zeros.
   const behind = scanSegment({ file, segmentId, position: dataBytes, offset })
-  if (behind.position !== dataBytes || behind.damage !== undefined) {
+  if (behind.position !== dataBytes || behind.damage !== undefined || isCompressed(file)) {
     throw corrupt(name, dataBytes, offset, `goes on behind byte ${dataBytes}, where its index says that it ends`)
   }
   file.truncate(dataBytes)
@@ -253,10 +279,12 @@ function recoverSegment(segment: SegmentInHand): void {
     dropFrom(segment, place)
     return
   }
+  if (gaps.length === 0 && !isJoined) makeRaw(segment)
   rewriteUnproven(segment, unproven.position ?? dataBytes, dataBytes)
   writeDownGaps(segment, { segmentId: header.segmentId, baseOffset: base, gaps })
-  file.sync()
-  const rolled = { segmentId: header.segmentId, baseOffset: base, dataBytes, sealedMs: options.nowMs }
+  segment.file.sync()
+  const { segmentId, generation } = header
+  const rolled = { segmentId, baseOffset: base, dataBytes, sealedMs: options.nowMs, generation }
   if (gaps.length > 0) seal(segment, { ...rolled, index: indexOverGaps(segment, rolled, gaps) })
   else if (isJoined) seal(segment, { ...rolled, index: builder?.finish(rolled) })
   else resume(segment, header, builder, scan)
@@ -264,6 +292,8 @@ function recoverSegment(segment: SegmentInHand): void {
 
 /** What nothing proves to have been synced is written once more, the header with it: see `rewrite`. */
 function rewriteUnproven({ file }: SegmentInHand, position: number, dataBytes: number): void {
+  // It was synced and read back before it had its name.
+  if (isCompressed(file)) return
   rewrite(file, 0, Math.min(SEGMENT_HEADER_BYTES, dataBytes))
   rewrite(file, position, dataBytes)
 }
@@ -295,7 +325,7 @@ function writeDownGaps({ options: { fs, directory }, base }: SegmentInHand, gaps
 /** The index of a segment with gaps counts the offsets that it spans; batches and digest are those that are there. */
 function indexOverGaps(
   { file, base, result }: SegmentInHand,
-  rolled: { segmentId: number; baseOffset: number; dataBytes: number; sealedMs: number },
+  rolled: SealedSegment,
   gaps: readonly SegmentGap[],
 ): SegmentIndex {
   const builder = new IndexBuilder()
@@ -341,7 +371,17 @@ function cutDamage(segment: SegmentInHand, scan: ScanResult): void {
   }
   dropFrom(segment, place + 1)
   result.cutBytes += Math.max(file.size() - position, 0)
-  file.truncate(position)
+  makeRaw(segment, position)
+  segment.file.truncate(position)
+}
+
+/** A compressed file is read as it is, but cannot be cut or gone on with: the raw one takes its place. */
+function makeRaw(segment: SegmentInHand, rawBytes?: number): void {
+  const { options, base, name, file } = segment
+  if (!isCompressed(file)) return
+  inflateSegment(options.fs, options.directory, base, rawBytes)
+  segment.file = options.fs.open(name, 'write')
+  file.close()
 }
 
 /**

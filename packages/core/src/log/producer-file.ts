@@ -2,6 +2,7 @@ import path from 'node:path'
 import { WalrusError } from '../errors.js'
 import { decodeProducers, type StoredProducer } from '../format/producers-file.js'
 import { readSegmentHeader } from '../segment/seal.js'
+import { openSegmentFile } from '../segment/segment-file.js'
 import { producersFileName, segmentFileName } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { readWholeFile } from '../storage/publish-file.js'
@@ -39,7 +40,7 @@ export function loadProducers(
 
 export function segmentIdOf(fs: FileSystem, directory: string, base: number): number | undefined {
   const name = path.join(directory, segmentFileName(base))
-  const file = fs.open(name, 'read')
+  const file = openSegmentFile(fs, name, 'read')
   try {
     return readSegmentHeader(file, name)?.segmentId
   } finally {

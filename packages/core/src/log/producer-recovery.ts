@@ -11,6 +11,7 @@ import {
 import { encodeProducers } from '../format/producers-file.js'
 import type { Region } from '../format/region.js'
 import type { RecoveryMode } from '../segment/recovery.js'
+import { openSegmentFile } from '../segment/segment-file.js'
 import { producersFileName, segmentFileName } from '../segment/segment-name.js'
 import { walkHeaders } from '../segment/walk.js'
 import type { FileSystem } from '../storage/file-system.js'
@@ -94,7 +95,7 @@ function addBatches(
   table: ProducerTable,
 ) {
   const name = path.join(directory, segmentFileName(segment.base))
-  const file = fs.open(name, 'read')
+  const file = openSegmentFile(fs, name, 'read')
   try {
     const reached = walkHeaders(file, segment.base, segment.offsetEnd, (region, at) => {
       if (isBatchOfNamed(region, at)) noteBatch(table, region, at, offsetRemembered)

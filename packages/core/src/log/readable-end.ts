@@ -7,6 +7,7 @@ import { identifySegment, unlessDamaged } from '../segment/gaps.js'
 import { classifyDamage, decideRecovery, type Witness } from '../segment/recovery.js'
 import { scanSegment } from '../segment/scan.js'
 import { loadIndex, readSegmentHeader } from '../segment/seal.js'
+import { openSegmentFile } from '../segment/segment-file.js'
 import { segmentBases, segmentFileName } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { corrupt, witnessBehind } from './recovered-segment.js'
@@ -132,7 +133,7 @@ class Tail {
   #read(base: number, place: number): boolean {
     const { fs, directory, skip } = this.#options
     const name = path.join(directory, segmentFileName(base))
-    const file = fs.open(name, 'read')
+    const file = openSegmentFile(fs, name, 'read')
     try {
       const identity = identifySegment(fs, directory, base, file, { name, skip })
       if (identity === undefined) {

@@ -7,6 +7,7 @@ import type { OpenSegment } from '../segment/open-segment.js'
 import type { RecoveryMode, Witness } from '../segment/recovery.js'
 import { findBatches } from '../segment/scan.js'
 import { readSegmentHeader } from '../segment/seal.js'
+import { openSegmentFile } from '../segment/segment-file.js'
 import { segmentFileName } from '../segment/segment-name.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { removeSegments } from './cut-partition.js'
@@ -99,7 +100,7 @@ export function witnessBehind({ options, result, place }: InRow): Witness {
   const witness = { batchCount: 0, acknowledgedOffset: 0 }
   for (const base of result.bases.slice(place + 1)) {
     const name = path.join(options.directory, segmentFileName(base))
-    const file = options.fs.open(name, 'read')
+    const file = openSegmentFile(options.fs, name, 'read')
     try {
       const header = soundHeader({ options, base, name, file })
       const found = findBatches(file, header?.segmentId, base)

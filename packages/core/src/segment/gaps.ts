@@ -24,6 +24,8 @@ export function publishGaps(fs: FileSystem, directory: string, gaps: SegmentGaps
 export interface SegmentIdentity {
   segmentId: number
   gaps: SegmentGap[]
+  /** See `SegmentHeader`. */
+  generation?: number
 }
 
 /** Whether the segment's header is among what was given up. */
@@ -52,7 +54,8 @@ export function identifySegment(
   if (header !== undefined) {
     if (header.baseOffset !== baseOffset) return undefined
     // Gaps of another segment of that name are not this one's.
-    return { segmentId: header.segmentId, gaps: known?.segmentId === header.segmentId ? known.gaps : [] }
+    const { segmentId, generation } = header
+    return { segmentId, generation, gaps: known?.segmentId === segmentId ? known.gaps : [] }
   }
   if (known !== undefined && isHeaderGivenUp(known.gaps)) return { segmentId: known.segmentId, gaps: known.gaps }
   if (!skip) return undefined

@@ -12,6 +12,15 @@ import { INDEX_ENTRY_NUMBERS, type IndexEntries, type SegmentIndex } from '../fo
 import type { Region } from '../format/region.js'
 import { INDEX_INTERVAL_BYTES } from '../limits.js'
 
+/** What of a segment its batches do not say. */
+export interface SealedSegment {
+  segmentId: number
+  baseOffset: number
+  dataBytes: number
+  sealedMs: number
+  generation?: number
+}
+
 /**
  * Grows a segment's index batch by batch, as they are stamped or scanned. Pure.
  *
@@ -57,9 +66,10 @@ export class IndexBuilder {
   }
 
   /** The index of all that was added; the entries are a copy. */
-  finish(segment: { segmentId: number; baseOffset: number; dataBytes: number; sealedMs: number }): SegmentIndex {
+  finish({ generation, ...segment }: SealedSegment): SegmentIndex {
     return {
       ...segment,
+      ...(generation !== undefined && { generation }),
       recordCount: this.recordCount,
       batchCount: this.batchCount,
       timestampFirst: this.timestampFirst,

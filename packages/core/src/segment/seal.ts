@@ -9,6 +9,7 @@ import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { publishFile, readWholeFile } from '../storage/publish-file.js'
 import { IndexBuilder } from './index-builder.js'
 import { scanSegment } from './scan.js'
+import { openSegmentFile } from './segment-file.js'
 import { indexFileName, producersFileName, segmentFileName } from './segment-name.js'
 
 /** A segment that takes no more writes and is not sealed yet. */
@@ -27,7 +28,7 @@ export interface RolledSegment {
  * leaves a segment without an index, which the next open scans and seals. May run in another thread than the writer's.
  */
 export function sealSegment(fs: FileSystem, directory: string, rolled: RolledSegment, nowMs: number): SegmentIndex {
-  const file = fs.open(path.join(directory, segmentFileName(rolled.baseOffset)), 'write')
+  const file = openSegmentFile(fs, path.join(directory, segmentFileName(rolled.baseOffset)), 'write')
   try {
     const size = file.size()
     if (size < rolled.dataBytes) throw shorter(directory, rolled, size)
@@ -81,6 +82,7 @@ function buildIndex(file: OpenFile, directory: string, rolled: RolledSegment, se
     baseOffset: rolled.baseOffset,
     dataBytes: rolled.dataBytes,
     sealedMs,
+    generation: header.generation,
   })
 }
 

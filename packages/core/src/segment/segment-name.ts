@@ -5,6 +5,8 @@ export const INDEX_SUFFIX = '.index'
 /** What of the segment is given up; there is none for a segment that is whole. */
 export const GAPS_SUFFIX = '.gaps'
 export const PRODUCERS_SUFFIX = '.producers'
+/** The index of a segment that is about to be replaced: see `replaceSegment`. */
+export const INDEX_TO_COME_SUFFIX = '.next-index'
 /** An index being written; one that is found at open was left by a crash and is removed. */
 export const TEMPORARY_SUFFIX = '.tmp'
 
@@ -17,6 +19,7 @@ export function segmentStem(baseOffset: number): string {
 
 export const segmentFileName = (baseOffset: number): string => segmentStem(baseOffset) + SEGMENT_SUFFIX
 export const indexFileName = (baseOffset: number): string => segmentStem(baseOffset) + INDEX_SUFFIX
+export const indexToComeFileName = (baseOffset: number): string => segmentStem(baseOffset) + INDEX_TO_COME_SUFFIX
 export const gapsFileName = (baseOffset: number): string => segmentStem(baseOffset) + GAPS_SUFFIX
 
 export const producersFileName = (baseOffset: number): string => segmentStem(baseOffset) + PRODUCERS_SUFFIX

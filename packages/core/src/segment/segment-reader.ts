@@ -18,13 +18,17 @@ import { identifySegment, unlessDamaged } from './gaps.js'
 import { findOffset, findTimestamp, type IndexedBatch } from './index-builder.js'
 import { findNextBatch } from './scan.js'
 import { loadIndex } from './seal.js'
+import { isCompressed, openSegmentFile } from './segment-file.js'
 import { segmentBases, segmentFileName } from './segment-name.js'
+import { walkHeaders } from './walk.js'
 
 /** Where a reader stands: the segment, the byte of the batch to read next, and the offset of that batch's first record. */
 export interface ReadPosition {
   baseOffset: number
   position: number
   offset: number
+  /** The generation of the segment's file that the position is in: see `SegmentHeader`. */
+  generation?: number
 }
 
 /** What `fill` put into the region: whole batches, one behind the other, from byte 0 up to `bytes`. */
@@ -64,6 +68,9 @@ export class SegmentReader {
   #file: OpenFile | undefined
   #fileBase = -1
   #segmentId = 0
+  #generation: number | undefined
+  /** Where in that file the last fill ended. */
+  #positionNext = SEGMENT_HEADER_BYTES
   /** What of the open file's segment was given up. */
   #gaps: readonly SegmentGap[] = []
 
@@ -91,7 +98,7 @@ export class SegmentReader {
       )
     }
     const index = this.#index(baseOffset)
-    return readPosition(baseOffset, index && findOffset(index.entries, offset))
+    return readPosition(baseOffset, index && findOffset(index.entries, offset), index?.generation)
   }
 
   /** Finds a position before which every record is earlier than `timestampMs`. */
@@ -100,7 +107,9 @@ export class SegmentReader {
     for (const baseOffset of bases) {
       const index = this.#index(baseOffset)
       if (index === undefined) return readPosition(baseOffset, undefined)
-      if (index.timestampMax >= timestampMs) return readPosition(baseOffset, findTimestamp(index.entries, timestampMs))
+      if (index.timestampMax >= timestampMs) {
+        return readPosition(baseOffset, findTimestamp(index.entries, timestampMs), index.generation)
+      }
     }
     return readPosition(bases.at(-1) ?? 0, undefined)
   }
@@ -117,16 +126,22 @@ export class SegmentReader {
    */
   fill(from: ReadPosition, region: Region, highWatermark: number, verify: boolean): ReadFill {
     let { baseOffset, position, offset } = from
+    let { generation } = from
     for (;;) {
-      if (offset >= highWatermark) return { bytes: 0, next: { baseOffset, position, offset } }
-      const file = this.#open(baseOffset)
+      if (offset >= highWatermark) return { bytes: 0, next: { baseOffset, position, offset, generation } }
+      const file = this.#openGeneration({ baseOffset, position, offset, generation })
       if (file === undefined) {
-        const leap = this.#leapMissing({ baseOffset, position, offset }, highWatermark)
+        const leap = this.#leapMissing({ baseOffset, position, offset, generation }, highWatermark)
         if (leap.gap !== undefined) return leap
-        ;({ baseOffset, position, offset } = leap.next)
+        ;({ baseOffset, position, offset, generation } = leap.next)
         continue
       }
-      const available = file.read(region.u8, 0, region.byteLength, position)
+      if (generation !== this.#generation) {
+        ;({ position, offset } = this.#relocate(file, { baseOffset, position, offset }))
+        generation = this.#generation
+      }
+      const bytesWanted = this.#bytesWanted(file, region.byteLength, position)
+      const available = file.read(region.u8, 0, bytesWanted, position)
       let at = 0
       let damage: string | undefined
       while (offset < highWatermark) {
@@ -139,22 +154,39 @@ export class SegmentReader {
         offset += batchRecordCount(region, at)
         at += length
       }
-      if (at > 0) return { bytes: at, next: { baseOffset, position: position + at, offset } }
+      if (at > 0) {
+        this.#positionNext = position + at
+        return { bytes: at, next: { baseOffset, position: position + at, offset, generation } }
+      }
+      if (damage === undefined && bytesWanted < region.byteLength) {
+        // The batch goes on in the next block.
+        this.#positionNext = position
+        continue
+      }
       if (damage === undefined) {
         const needed = batchBytesNeeded(region, available)
-        if (needed > region.byteLength) return { bytes: 0, next: { baseOffset, position, offset }, bytesNeeded: needed }
+        if (needed > region.byteLength) {
+          return { bytes: 0, next: { baseOffset, position, offset, generation }, bytesNeeded: needed }
+        }
         // Below the watermark there is more, but not in this file: it was rolled, and the next one is named by the offset.
         if (offset !== baseOffset && this.#fs.exists(this.#path(offset))) {
           baseOffset = offset
           position = SEGMENT_HEADER_BYTES
+          generation = undefined
           continue
         }
         damage = 'the end of the file'
       }
-      const leap = this.#leapDamage({ baseOffset, position, offset }, highWatermark, damage)
+      const leap = this.#leapDamage({ baseOffset, position, offset, generation }, highWatermark, damage)
       if (leap.gap !== undefined) return leap
-      ;({ baseOffset, position, offset } = leap.next)
+      ;({ baseOffset, position, offset, generation } = leap.next)
     }
+  }
+
+  /** Whoever goes on where he stopped takes as much as there is room for; a seek in a compressed segment reads one block. */
+  #bytesWanted(file: OpenFile, room: number, position: number): number {
+    if (position === this.#positionNext || !isCompressed(file)) return room
+    return Math.min(file.blockEnd(position) - position, room)
   }
 
   /** What is wrong with the batch at `at`; undefined where nothing is, as far as it is there. */
@@ -179,20 +211,20 @@ export class SegmentReader {
 
   /** Where to go on behind damage: by what was given up before or, with `skip`, by what can be found. */
   #leapDamage(from: ReadPosition, highWatermark: number, found: string): ReadFill {
-    const { baseOffset, position, offset } = from
+    const { baseOffset, position, offset, generation } = from
     // A gap that a watermark lay in is met again in its middle.
     const known = this.#gaps.find((gap) => {
       const isAhead = offset < gap.offsetTo || gap.offsetFrom === gap.offsetTo
       return gap.positionFrom === position && gap.offsetFrom <= offset && isAhead
     })
     if (known !== undefined) {
-      const next = { baseOffset, position: known.positionTo, offset: known.offsetTo }
+      const next = { baseOffset, position: known.positionTo, offset: known.offsetTo, generation }
       return leapTo(from, next, highWatermark, 'data-loss')
     }
     if (!this.#skip) throw this.#corrupt(baseOffset, position, offset, found)
     const batch = findNextBatch(this.#file!, this.#segmentId, position, offset)
     if (batch !== undefined && batch.offset < highWatermark) {
-      return leapTo(from, { baseOffset, ...batch }, highWatermark, 'data-loss')
+      return leapTo(from, { baseOffset, ...batch, generation }, highWatermark, 'data-loss')
     }
     const base = segmentBases(this.#fs.list(this.#directory)).find((base) => base > baseOffset && base >= offset)
     const next = base === undefined ? from : readPosition(base, undefined)
@@ -214,13 +246,46 @@ export class SegmentReader {
     this.#fileBase = -1
   }
 
+  /**
+   * The segment's file, in the position's generation if that can be: where another one is open, the name may stand for
+   * a newer file by now. Who comes to a segment's beginning gets that one, for what is in an older file may have been deleted
+   * since, and its tombstone be gone from a later segment.
+   */
+  #openGeneration({ baseOffset, position, generation }: ReadPosition): OpenFile | undefined {
+    if (position === SEGMENT_HEADER_BYTES) this.close()
+    const file = this.#open(baseOffset)
+    if (file === undefined || generation === this.#generation || position === SEGMENT_HEADER_BYTES) return file
+    this.close()
+    return this.#open(baseOffset)
+  }
+
+  /** Where the batch is, in the open file, that a position in another generation of it was of. */
+  #relocate(file: OpenFile, { baseOffset, position, offset }: ReadPosition): { position: number; offset: number } {
+    if (position === SEGMENT_HEADER_BYTES) return { position, offset }
+    const index = this.#index(baseOffset)
+    const entry = index?.generation === this.#generation && index ? findOffset(index.entries, offset) : undefined
+    let found = { position: SEGMENT_HEADER_BYTES, offset: baseOffset, ...entry }
+    const reached = walkHeaders(
+      file,
+      found.offset,
+      offset + 1,
+      (region, at, position) => {
+        found = { position, offset: batchBaseOffset(region, at) }
+      },
+      found.position,
+    )
+    if (reached > offset) return found
+    // Something is damaged before it.
+    return { offset, position: findNextBatch(file, this.#segmentId, found.position, offset)?.position ?? file.size() }
+  }
+
   /** The segment's file; undefined, with `skip`, where it is not there. */
   #open(baseOffset: number): OpenFile | undefined {
     if (this.#file !== undefined && this.#fileBase === baseOffset) return this.#file
     this.close()
     const name = this.#path(baseOffset)
     if (this.#skip && !this.#fs.exists(name)) return undefined
-    const file = this.#fs.open(name, 'read')
+    const file = openSegmentFile(this.#fs, name, 'read')
     try {
       const identity = identifySegment(this.#fs, this.#directory, baseOffset, file, { name, skip: this.#skip })
       if (identity === undefined && !this.#skip) {
@@ -228,12 +293,14 @@ export class SegmentReader {
       }
       this.#segmentId = identity?.segmentId ?? 0
       this.#gaps = identity?.gaps ?? []
+      this.#generation = identity?.generation
     } catch (error) {
       file.close()
       throw error
     }
     this.#file = file
     this.#fileBase = baseOffset
+    this.#positionNext = SEGMENT_HEADER_BYTES
     return file
   }
 
@@ -251,8 +318,8 @@ export class SegmentReader {
   }
 }
 
-function readPosition(baseOffset: number, batch: IndexedBatch | undefined): ReadPosition {
-  return { baseOffset, position: SEGMENT_HEADER_BYTES, offset: baseOffset, ...batch }
+function readPosition(baseOffset: number, batch: IndexedBatch | undefined, generation?: number): ReadPosition {
+  return { baseOffset, position: SEGMENT_HEADER_BYTES, offset: baseOffset, ...batch, generation }
 }
 
 /** As far as the watermark; the rest of the gap is shown when there is more behind it. */

@@ -14,12 +14,14 @@ export function walkHeaders(
   file: OpenFile,
   offsetFirst: number,
   offsetEnd: number,
-  onBatch: (region: Region, at: number) => void,
+  onBatch: (region: Region, at: number, position: number) => void,
+  /** Where the batch stands that begins with `offsetFirst`. */
+  positionFirst = SEGMENT_HEADER_BYTES,
 ): number {
   const region = Region.allocate(WALK_BYTES)
   let start = 0
   let bytes = 0
-  let position = SEGMENT_HEADER_BYTES
+  let position = positionFirst
   let offset = offsetFirst
   while (offset < offsetEnd) {
     if (position + BATCH_HEADER_BYTES > start + bytes) {
@@ -28,7 +30,7 @@ export function walkHeaders(
     }
     const at = position - start
     if (checkBatchHeader(region, at, bytes - at) !== 'sound') break
-    onBatch(region, at)
+    onBatch(region, at, position)
     offset += batchRecordCount(region, at)
     position += batchLength(region, at)
   }

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { systemErrorCode } from '../errors.js'
-import type { FileSystem } from './file-system.js'
+import type { FileSystem, OpenFile } from './file-system.js'
 
 const TEMPORARY_SUFFIX = '.tmp'
 
@@ -21,6 +21,30 @@ export function publishFile(fs: FileSystem, directory: string, name: string, byt
   }
   fs.rename(temporary, file)
   fs.syncDirectory(directory)
+}
+
+/**
+ * Makes a file that is to take another's place, and has `write` fill and sync it. Where that gives nothing, or throws, the file
+ * is taken away again; what is left of it all the same, the next open removes.
+ */
+export function writeBeside<Result>(
+  fs: FileSystem,
+  temporary: string,
+  write: (file: OpenFile) => Result | undefined,
+): Result | undefined {
+  if (fs.exists(temporary)) fs.remove(temporary)
+  let result: Result | undefined
+  try {
+    const file = fs.open(temporary, 'create')
+    try {
+      result = write(file)
+    } finally {
+      file.close()
+    }
+    return result
+  } finally {
+    if (result === undefined) removeAgain(fs, temporary)
+  }
 }
 
 /** On a full disk, what is there of the file would be in the way of those that could still be written. */

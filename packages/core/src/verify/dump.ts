@@ -1,13 +1,16 @@
 import path from 'node:path'
+import type { Compression } from '../compression/codec.js'
 import { isWalrusError } from '../errors.js'
 import {
   batchAcknowledgedOffset,
   batchBaseOffset,
   batchEpoch,
+  batchKeptCount,
   batchLength,
   batchProducerEpoch,
   batchProducerId,
   batchRecordCount,
+  batchRecordOffset,
   batchSequenceFirst,
 } from '../format/batch.js'
 import { decodeGaps, type SegmentGap } from '../format/gaps-file.js'
@@ -19,6 +22,7 @@ import type { SegmentHeader } from '../format/segment-header.js'
 import { identifySegment } from '../segment/gaps.js'
 import { contentEnd, findSegmentId, type ScanOptions, scanSegment } from '../segment/scan.js'
 import { readSegmentHeader } from '../segment/seal.js'
+import { isCompressed, openSegmentFile } from '../segment/segment-file.js'
 import { parseBaseOffset, SEGMENT_SUFFIX } from '../segment/segment-name.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { readWholeFile } from '../storage/publish-file.js'
@@ -26,7 +30,7 @@ import { checkFileSystem, checkPath } from './check-arguments.js'
 
 /** What stands in a file, in order. Ends are exclusive. */
 export type DumpItem =
-  | ({ type: 'segment' } & SegmentHeader)
+  | ({ type: 'segment'; compression?: Compression; blocks?: number; storedBytes?: number } & SegmentHeader)
   | {
       type: 'batch'
       position: number
@@ -71,16 +75,21 @@ const BATCHES_AT_ONCE = 64
 /** Shows a segment's file, also one that is damaged or whose name says nothing. */
 export function* dumpSegment(fs: FileSystem, name: string): Generator<DumpItem, void, undefined> {
   checkFile(fs, name)
-  const file = fs.open(name, 'read')
+  const file = openSegmentFile(fs, name, 'read')
   try {
     const header = readSegmentHeader(file, name)
-    if (header !== undefined) yield { type: 'segment', ...header }
+    if (header !== undefined) yield { type: 'segment', ...header, ...compressionOf(file) }
     else yield damage({ positionFrom: 0, positionTo: SEGMENT_HEADER_BYTES, offsetFrom: 0, offsetTo: 0 }, 'bad-header')
     const place = whoseBatches(fs, name, file, header)
     yield* dumpBatches(file, place)
   } finally {
     file.close()
   }
+}
+
+function compressionOf(file: OpenFile): { compression?: Compression; blocks?: number; storedBytes?: number } {
+  if (!isCompressed(file)) return {}
+  return { compression: file.compression, blocks: file.blockCount, storedBytes: file.storedBytes() }
 }
 
 type Place = Pick<ScanOptions, 'segmentId' | 'offset' | 'gaps'>
@@ -112,7 +121,7 @@ function* dumpBatches(file: OpenFile, { segmentId, offset, gaps }: Place): Gener
         if (left-- === 0) return false
         items.push(...batchItems(region, batchAt, position))
         batches++
-        records += batchRecordCount(region, batchAt)
+        records += batchKeptCount(region, batchAt)
       },
       onGap: (gap, reason) => items.push(damage(gap, reason ?? 'given up', reason === undefined)),
     })
@@ -144,8 +153,13 @@ function batchItems(region: Region, at: number, position: number): DumpItem[] {
     sequenceFirst: batchSequenceFirst(region, at),
   }
   try {
-    const records = decodeRecords(region, at, batch.bytes)
-    return [batch, ...records.map((record, index): DumpItem => ({ type: 'record', offset: offset + index, ...record }))]
+    const records = decodeRecords(region, at)
+    return [
+      batch,
+      ...records.map((record, index): DumpItem => {
+        return { type: 'record', offset: batchRecordOffset(region, at, index), ...record }
+      }),
+    ]
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     const positionTo = position + batch.bytes

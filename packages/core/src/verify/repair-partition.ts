@@ -3,6 +3,7 @@ import { isWalrusError } from '../errors.js'
 import { READ_CHUNK_BYTES } from '../limits.js'
 import { recoverPartition } from '../log/partition-recovery.js'
 import { loadState, publishState, STATE_FILE } from '../log/state-file.js'
+import { inflateSegment } from '../segment/compress-segment.js'
 import {
   GAPS_SUFFIX,
   gapsFileName,
@@ -40,7 +41,10 @@ export function repairPartition(
     // What the next open can make anew, or do without, only has to be out of its way.
     if (finding.kind === 'state') replaceState(fs, directory, aside)
     else if (isReplaceable(finding)) aside.move(path.basename(finding.file))
-    else suspects.add(baseOf(finding))
+    else if (finding.kind === 'compression') {
+      aside.copy(path.basename(finding.file))
+      inflateSegment(fs, directory, baseOf(finding))
+    } else suspects.add(baseOf(finding))
   }
   fs.syncDirectory(directory)
   if (suspects.size === 0) return aside.files
@@ -51,7 +55,7 @@ export function repairPartition(
       aside.copy(segmentFileName(base))
     }
   }
-  const losses = findings.filter((finding) => finding.kind !== 'index' && !isReplaceable(finding))
+  const losses = findings.filter((finding) => ['batches', 'tail', 'header', 'missing', 'gaps'].includes(finding.kind))
   if (mode === 'cut') cutBehind(fs, directory, losses, aside)
   const recovered = recoverPartition({
     fs,
@@ -77,7 +81,7 @@ function replaceState(fs: FileSystem, directory: string, aside: Aside): void {
   }
 }
 
-const isReplaceable = ({ kind }: Finding): boolean => kind === 'producers' || kind === 'state'
+const isReplaceable = ({ kind }: Finding): boolean => kind === 'producers' || kind === 'compaction'
 
 /** Takes all segments behind the first loss out of the way, the last one first, so that the log stays a prefix. */
 function cutBehind(fs: FileSystem, directory: string, losses: readonly Finding[], aside: Aside): void {

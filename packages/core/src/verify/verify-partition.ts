@@ -1,6 +1,9 @@
 import path from 'node:path'
+import { loadCompactionState } from '../compaction/compact-partition.js'
+import type { CompressedFile } from '../compression/compressed-file.js'
 import { isWalrusError } from '../errors.js'
-import { batchLength, batchRecordCount } from '../format/batch.js'
+import { batchKeptCount, batchLength } from '../format/batch.js'
+import { COMPACTION_STATE_FILE } from '../format/compaction-state.js'
 import type { SegmentGap } from '../format/gaps-file.js'
 import { encodeIndex, type SegmentIndex } from '../format/index-file.js'
 import { SEGMENT_HEADER_BYTES } from '../format/layout.js'
@@ -10,8 +13,10 @@ import { checkName } from '../log/names.js'
 import { checkState, STATE_FILE } from '../log/state-file.js'
 import { identifySegment, isHeaderGivenUp, loadGaps, type SegmentIdentity } from '../segment/gaps.js'
 import { IndexBuilder } from '../segment/index-builder.js'
+import { loadIndexToCome } from '../segment/replace-segment.js'
 import { contentEnd, type DamageReason, scanSegment } from '../segment/scan.js'
 import { loadIndex, readSegmentHeader } from '../segment/seal.js'
+import { isCompressed, openSegmentFile } from '../segment/segment-file.js'
 import {
   basesWithSuffix,
   GAPS_SUFFIX,
@@ -85,6 +90,9 @@ class PartitionCheck {
     for (const [place, base] of this.#bases.entries()) this.#checkSegment(base, this.#bases[place + 1])
     const isSegment = new Set(this.#bases)
     this.#checkCompanion('state', STATE_FILE, () => checkState(this.#fs, directory))
+    if (names.includes(COMPACTION_STATE_FILE)) {
+      this.#checkCompanion('compaction', COMPACTION_STATE_FILE, () => loadCompactionState(this.#fs, directory))
+    }
     for (const base of basesWithSuffix(names, PRODUCERS_SUFFIX)) {
       const name = path.join(directory, producersFileName(base))
       const load = () => decodeProducers(readWholeFile(this.#fs, name), name)
@@ -102,7 +110,8 @@ class PartitionCheck {
 
   #checkSegment(base: number, baseNext: number | undefined): void {
     const name = path.join(this.#place.directory, segmentFileName(base))
-    const file = this.#fs.open(name, 'read')
+    const file = this.#openSegment(name, base)
+    if (file === undefined) return
     try {
       const index = this.#checkCompanion('index', indexFileName(base), () =>
         loadIndex(this.#fs, this.#place.directory, base),
@@ -111,6 +120,7 @@ class PartitionCheck {
         loadGaps(this.#fs, this.#place.directory, base),
       )
       const isHeaderLost = gaps !== undefined && isHeaderGivenUp(gaps.gaps)
+      if (isCompressed(file)) this.#checkCompressed(file, base, name)
       const header = readSegmentHeader(file, name)
       const { partition } = this.#place
       if (header !== undefined && (header.baseOffset !== base || header.partition !== partition)) {
@@ -123,13 +133,32 @@ class PartitionCheck {
         this.#find('header', segmentFileName(base), where, 'has no sound segment header')
       }
       const identity = identifySegment(this.#fs, this.#place.directory, base, file, { name, skip: true })
-      this.#checkBatches(file, base, baseNext, identity, index)
+      // A replacement that a crash has interrupted is finished by the next open.
+      const toCome = loadIndexToCome(this.#fs, this.#place.directory, base)
+      const isReplaced = toCome !== undefined && toCome.generation === header?.generation
+      this.#checkBatches(file, base, baseNext, identity, isReplaced ? toCome : index)
     } catch (error) {
       if (!isWalrusError(error) || error.code !== 'FORMAT_VERSION') throw error
       this.#find('version', segmentFileName(base), { offset: base }, error.message)
     } finally {
       file.close()
     }
+  }
+
+  #openSegment(name: string, base: number): OpenFile | undefined {
+    try {
+      return openSegmentFile(this.#fs, name, 'read')
+    } catch (error) {
+      if (!isWalrusError(error) || error.code !== 'FORMAT_VERSION') throw error
+      this.#find('version', segmentFileName(base), { offset: base }, error.message)
+      return undefined
+    }
+  }
+
+  #checkCompressed(file: CompressedFile, base: number, name: string): void {
+    const parts = file.damagedParts(name)
+    if (parts.length === 0) return
+    this.#find('compression', segmentFileName(base), { offset: base }, `has damage in its ${parts.join(', ')}`)
   }
 
   #checkCompanion<Loaded>(kind: FindingKind, fileName: string, load: () => Loaded): Loaded | undefined {
@@ -165,7 +194,7 @@ class PartitionCheck {
       onBatch: (region, at, position) => {
         builder.add(region, at, position)
         report.batches++
-        report.records += batchRecordCount(region, at)
+        report.records += batchKeptCount(region, at)
         report.bytes += batchLength(region, at)
       },
       onGap: (gap, reason) => {
@@ -192,7 +221,15 @@ class PartitionCheck {
     // An index that speaks of what is damaged is right; one that does not fit what is whole is not.
     if (index === undefined || losses.length > 0 || damage !== undefined || indexEnd! > offsetNext) return
     const { sealedMs } = index
-    const fit = { ...builder.finish({ segmentId, baseOffset: base, dataBytes: position, sealedMs }) }
+    const fit = {
+      ...builder.finish({
+        segmentId,
+        baseOffset: base,
+        dataBytes: position,
+        sealedMs,
+        generation: identity?.generation,
+      }),
+    }
     fit.recordCount = offsetNext - base
     if (Buffer.compare(encodeIndex(fit), encodeIndex(index)) !== 0) {
       this.#find('index', indexFileName(base), {}, 'does not fit the batches of its segment')

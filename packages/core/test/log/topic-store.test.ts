@@ -81,7 +81,7 @@ describe('a topic', () => {
       ['segmentEntries', [0, -1, 0.5, Number.POSITIVE_INFINITY]],
       ['retention', [null, 5, [], { ms: -1 }, { bytes: 1.5 }, { records: '5' }, { days: 7 }]],
       ['segmentMs', [0, -1, 1.5, 2 ** 31, '5']],
-      ['cleanup', ['compact', null, 5]],
+      ['cleanup', ['wipe', null, 5]],
     ]
     for (const [field, values] of wrong) {
       for (const value of values) {

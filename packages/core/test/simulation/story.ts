@@ -4,9 +4,12 @@ import type { Watermark } from '#core/format/watermarks-file.js'
 import { cutPartition } from '#core/log/cut-partition.js'
 import { PartitionLog } from '#core/log/partition-log.js'
 import { findReadable } from '#core/log/readable-end.js'
+import { countRemovable } from '#core/log/retention.js'
 import { STATE_FILE } from '#core/log/state-file.js'
+import { compressSegment } from '#core/segment/compress-segment.js'
 import type { RecoveryMode } from '#core/segment/recovery.js'
 import { type RolledSegment, sealSegment } from '#core/segment/seal.js'
+import { basesWithSuffix, INDEX_SUFFIX } from '#core/segment/segment-name.js'
 import { verifyPartition } from '#core/verify/verify-partition.js'
 import { below, type Random } from '../support/random.js'
 import { readOver } from '../support/read-over.js'
@@ -20,6 +23,8 @@ export type Action =
   | { type: 'sync' }
   /** Seals the oldest full segment that waits for it, as another thread would. */
   | { type: 'seal' }
+  /** Compresses a segment that is none of the writer's business any more, as another thread would. */
+  | { type: 'compress' }
   /** Ends the log and opens it again; killed, the process does not get to close it. */
   | { type: 'reopen'; isKilled: boolean }
   /** The writer's thread ends and another goes on in the same process, from the last acknowledged point. */
@@ -121,6 +126,8 @@ export class Story {
       case 'seal':
         if (this.#rolled.length > 0) this.#sealOldest()
         return
+      case 'compress':
+        return this.#compress(log)
       case 'reopen':
         this.#log = undefined
         if (action.isKilled) log.abandon()
@@ -132,6 +139,19 @@ export class Story {
         return this.#recover(this.#recordCount, this.#durable.position > 0 ? this.#durable : undefined)
       case 'takeBack':
         return this.#poison()
+    }
+  }
+
+  /** What fails here is tried again later, and nothing else comes of it. */
+  #compress(log: PartitionLog): void {
+    const sealed = new Set(basesWithSuffix(this.disk.list(DIRECTORY), INDEX_SUFFIX))
+    const removable = countRemovable(log.bases, (base) => sealed.has(base), this.#durable.baseOffset)
+    if (removable === 0) return
+    try {
+      const base = log.bases[below(this.#random, removable)]
+      compressSegment(this.disk, DIRECTORY, base, this.#random() < 0.5 ? 'lz4' : 'zstd')
+    } catch (error) {
+      if (!isSystemError(error) || this.disk.isDead) throw error
     }
   }
 
@@ -380,6 +400,7 @@ export function randomAction(random: Random): Action {
   if (chance < 74) return { type: 'reopen', isKilled: random() < 0.5 }
   if (chance < 78) return { type: 'resume' }
   if (chance < 81) return { type: 'takeBack' }
+  if (chance < 83) return { type: 'compress' }
   if (chance < 87) return { type: 'writeBack' }
   if (chance < 91) return { type: 'losePower' }
   if (chance < 97) return { type: 'dieAfter', calls: below(random, 25), isPowerLost: random() < 0.6 }

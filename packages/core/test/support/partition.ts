@@ -68,7 +68,7 @@ export function readRecords(
       }
       if (fill.bytes === 0) break
       for (let at = 0; at < fill.bytes; at += batchLength(region, at)) {
-        const decoded = decodeRecords(region, at, batchLength(region, at))
+        const decoded = decodeRecords(region, at)
         for (const [index, { value }] of decoded.entries()) {
           records.push({ offset: batchBaseOffset(region, at) + index, value: new TextDecoder().decode(value!) })
         }

@@ -42,7 +42,7 @@ export function readOver(
       } else if (fill.bytes === 0) break
       for (let at = 0; at < fill.bytes; at += batchLength(region, at)) {
         expect(batchBaseOffset(region, at)).toBe(offset)
-        for (const { value } of decodeRecords(region, at, batchLength(region, at))) {
+        for (const { value } of decodeRecords(region, at)) {
           found.values.set(offset++, new TextDecoder().decode(value!))
         }
       }
