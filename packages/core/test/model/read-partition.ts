@@ -47,7 +47,7 @@ export function readPartition(
       }
       for (let at = 0; at < fill.bytes; at += batchLength(region, at)) {
         requireEqual(batchBaseOffset(region, at), offset, 'base offset of a batch')
-        for (const { value, timestamp } of decodeRecords(region, at, batchLength(region, at))) {
+        for (const { value, timestamp } of decodeRecords(region, at)) {
           records.push({ offset: offset++, value: bytes.decode(value!), timestamp })
         }
       }
