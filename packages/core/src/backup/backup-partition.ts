@@ -7,10 +7,11 @@ import { removeOldest } from '../log/forget.js'
 import { loadState, writeState } from '../log/state-file.js'
 import type { PartitionView } from '../log/view-topic.js'
 import { identifySegment } from '../segment/gaps.js'
+import { finishReplacement, isSegmentOf } from '../segment/replace-segment.js'
 import { scanSegment } from '../segment/scan.js'
 import { loadIndex, readSegmentHeader } from '../segment/seal.js'
 import { openSegmentFile } from '../segment/segment-file.js'
-import { segmentBases, segmentFileName } from '../segment/segment-name.js'
+import { indexFileName, indexToComeFileName, segmentBases, segmentFileName } from '../segment/segment-name.js'
 import { SegmentReader } from '../segment/segment-reader.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { fileBytes } from '../storage/publish-file.js'
@@ -128,8 +129,7 @@ function* copySegment(backup: PartitionBackup, base: number, next: number | unde
   const index = loadIndex(fs, directory, base)
   const end = Math.min(next ?? readable.offset, readable.offset)
   if (index !== undefined && base + index.recordCount <= readable.offset) {
-    // Listed anew: it may have been sealed since, or have another form.
-    for (const name of filesOfSegment(fs.list(directory), base)) yield* copyCounted(backup, name, undefined, tally)
+    yield* copySealed(backup, base, tally)
   } else {
     const bytes = base === readable.baseOffset ? readable.position : dataBytes(fs, directory, base, end)
     const name = segmentFileName(base)
@@ -145,14 +145,38 @@ function* copySegment(backup: PartitionBackup, base: number, next: number | unde
   tally.copied++
 }
 
+/** Copies a sealed segment's files, which compaction may replace meanwhile by those of another generation. */
+function* copySealed(backup: PartitionBackup, base: number, tally: BackupTally): Copying {
+  const { fs, view, target } = backup
+  const stage = path.join(target, STAGE)
+  for (let look = 1; look <= LOOKS_MAX; look++) {
+    fs.removeTree(stage)
+    fs.makeDirectory(stage)
+    // Listed anew: it may have another form than before.
+    for (const name of filesOfSegment(fs.list(view.directory), base)) yield* copyCounted(backup, name, undefined, tally)
+    const index = loadIndex(fs, stage, base)
+    if (index !== undefined && isSegmentOf(fs, stage, index)) return
+  }
+  throw damaged(path.join(view.directory, segmentFileName(base)), 0, base)
+}
+
 /** Gives a segment's files their places, each of them durably before the next. */
 function moveIn(fs: FileSystem, stage: string, target: string, base: number): void {
-  const own = filesOfSegment(fs.list(stage), base)
+  const isReplaced = fs.exists(path.join(target, indexFileName(base)))
+  let own = filesOfSegment(fs.list(stage), base)
+  if (isReplaced && own.includes(indexFileName(base))) {
+    // Segment and index change together, or a copy that dies in between would have one of each generation.
+    fs.rename(path.join(stage, indexFileName(base)), path.join(target, indexToComeFileName(base)))
+    fs.syncDirectory(target)
+    own = own.filter((name) => name !== indexFileName(base))
+  }
   for (const name of own) {
     fs.rename(path.join(stage, name), path.join(target, name))
     fs.syncDirectory(target)
   }
-  for (const name of filesOfSegment(fs.list(target), base)) if (!own.includes(name)) fs.remove(path.join(target, name))
+  if (isReplaced) finishReplacement(fs, target, base)
+  const kept = [...own, indexFileName(base)]
+  for (const name of filesOfSegment(fs.list(target), base)) if (!kept.includes(name)) fs.remove(path.join(target, name))
 }
 
 function* copyCounted(

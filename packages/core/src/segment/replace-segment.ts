@@ -30,7 +30,7 @@ function takeIndex(fs: FileSystem, directory: string, baseOffset: number): void 
 /** Gives a segment the index that lies ready for it, if it is the segment's by now, or takes that away. */
 export function finishReplacement(fs: FileSystem, directory: string, baseOffset: number): void {
   const index = loadIndexToCome(fs, directory, baseOffset)
-  if (index !== undefined && isOf(fs, directory, index)) takeIndex(fs, directory, baseOffset)
+  if (index !== undefined && isSegmentOf(fs, directory, index)) takeIndex(fs, directory, baseOffset)
   else if (fs.exists(path.join(directory, indexToComeFileName(baseOffset)))) {
     fs.remove(path.join(directory, indexToComeFileName(baseOffset)))
     fs.syncDirectory(directory)
@@ -44,7 +44,12 @@ export function loadIndexToCome(fs: FileSystem, directory: string, baseOffset: n
   return unlessDamaged(true, () => decodeIndex(readWholeFile(fs, name, INDEX_BYTES_MAX), name))
 }
 
-function isOf(fs: FileSystem, directory: string, { segmentId, generation, baseOffset }: SegmentIndex): boolean {
+/** Whether the segment is the one, and the generation of it, that its index speaks of. */
+export function isSegmentOf(
+  fs: FileSystem,
+  directory: string,
+  { segmentId, generation, baseOffset }: SegmentIndex,
+): boolean {
   const name = path.join(directory, segmentFileName(baseOffset))
   if (!fs.exists(name)) return false
   const file = openSegmentFile(fs, name, 'read')

@@ -8,8 +8,10 @@ import { writeState } from '#core/log/state-file.js'
 import { TopicStore } from '#core/log/topic-store.js'
 import { NodeFileSystem } from '#core/storage/node-file-system.js'
 import { verifyLog } from '#core/verify/verify-log.js'
+import { appendKeyed, compact } from '../support/keyed.js'
 import { append, openPartition, readValues, refusal, reopenedValues } from '../support/partition.js'
 import { temporaryDirectory } from '../support/temporary.js'
+import { dyingFileSystem } from '../support/traced-file-system.js'
 
 const disk = new NodeFileSystem()
 const SMALL = { segmentBytes: 4096 }
@@ -52,6 +54,44 @@ const numbered = (from: number, to: number): string[] =>
   Array.from({ length: to - from }, (_, index) => `${from + index} ${LONG}`)
 
 describe('a backup', () => {
+  test('is of one generation of each segment, whenever compaction comes between', () => {
+    for (let step = 1, isOver = false; !isOver; step++) {
+      const { directory, target, partition } = places()
+      const log = openPartition(partition, { segmentEntries: 4 })
+      for (let count = 0; count < 16; count++) appendKeyed(log, [{ key: `k${count % 3}`, value: `${count}` }])
+      const running = backupLog({ fs: disk, directory, target, verify: true, nowMs: 1 })
+      for (let done = 0; done < step && !isOver; done++) isOver = running.next().done === true
+      compact(partition, log)
+      while (running.next().done !== true);
+      expect(findings(target)).toEqual([])
+      expect(backup(directory, target)).toMatchObject({ records: 16 })
+      expect(findings(target)).toEqual([])
+      log.close()
+    }
+  })
+
+  test('that ends at any point of taking in another generation is whole, and goes on', () => {
+    for (let steps = 1, isOver = false; !isOver; steps++) {
+      const { directory, target, partition, copy } = places()
+      const log = openPartition(partition, { segmentEntries: 4 })
+      for (let count = 0; count < 16; count++) appendKeyed(log, [{ key: `k${count % 3}`, value: `${count}` }])
+      backup(directory, target)
+      compact(partition, log)
+      log.close()
+      const { fs: dying, hasDied } = dyingFileSystem(steps)
+      try {
+        const running = backupLog({ fs: dying, directory, target, verify: true, nowMs: 1 })
+        while (running.next().done !== true);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'EIO' })
+      }
+      isOver = !hasDied()
+      openPartition(copy, { segmentEntries: 4 }).abandon()
+      expect(backup(directory, target)).toMatchObject({ records: 16 })
+      expect(findings(target)).toEqual([])
+    }
+  })
+
   test('is a log with the same records, and the next one copies only what is new', () => {
     const { directory, target, partition, copy } = places()
     fill(partition, numbered(0, 10))
