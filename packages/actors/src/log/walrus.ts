@@ -26,7 +26,7 @@ import { ReaderPool } from '../reader-pool/reader-pool.js'
 import { loadFileSystem } from '../writer/file-system.js'
 import { type BackupOptions, runBackup } from './backup.js'
 import { Host } from './host.js'
-import { type ControlCalls, claimClient, closedError, LogClient, openClient } from './log-client.js'
+import { type ControlCalls, claimClient, closedError, LogClient, openClient, unknownTopic } from './log-client.js'
 import type { LogHost } from './log-host.js'
 import { checkOpenOptions, checkTopicOptions, type OpenOptions, type TopicOptions } from './options.js'
 import { type PublishedStats, readPublishedStats } from './published-stats.js'
@@ -212,11 +212,19 @@ export class Walrus {
    * Rejects with `SCAN_FAILED` where the function fails (`cause`: its own error), `UNKNOWN_TOPIC`, `SEGMENT_CORRUPT`,
    * `OFFSET_OUT_OF_RANGE` where records are forgotten before they are read, and the signal's reason.
    */
-  async scan<Part>(topic: string, module: URL | string, options: ScanOptions<Part>): Promise<Part | undefined> {
+  async scan<Part>(
+    topic: string | Topic<unknown>,
+    module: URL | string,
+    options: ScanOptions<Part>,
+  ): Promise<Part | undefined> {
     this.#client.requireOpen()
     const { control } = this.#client
-    if (!(await control.topics()).some(({ name }) => name === topic)) throw noTopic(topic)
-    const place = await control.openTopic(topic, {})
+    const name = topic instanceof Topic ? topic.name : topic
+    const known = (await control.topics()).find((config) => config.name === name)
+    if (known === undefined) throw noTopic(name)
+    // A topic that was made again under the name is not meant.
+    if (topic instanceof Topic && known.createdMs !== topic.config.createdMs) throw unknownTopic(name)
+    const place = await control.openTopic(name, {})
     return scanTopic(this.#client, place, { fileSystem: this.#fileSystem }, module, options)
   }
 

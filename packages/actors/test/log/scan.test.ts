@@ -44,7 +44,7 @@ describe('a scan', () => {
       expect(sum).toMatchObject({ ...ALL, topics: ['n'], partitions: [0, 1, 2] })
       expect(sum!.threads.length).toBeLessThanOrEqual(threads)
     }
-    const doubled = await walrus.scan<Sum>('n', SUM.href, { reduce: add, args: { factor: 2 } })
+    const doubled = await walrus.scan<Sum>(await walrus.topic('n'), SUM.href, { reduce: add, args: { factor: 2 } })
     expect(doubled).toMatchObject({ total: 2 * ALL.total })
     const parts = []
     for (const partition of [0, 1, 2]) {
@@ -121,6 +121,11 @@ describe('a scan', () => {
   test('refuses what cannot be meant', async () => {
     const walrus = await openLog()
     await numbers(walrus)
+    const deleted = await walrus.topic('again', { codec: 'json' })
+    await walrus.deleteTopic('again')
+    await expectRefusal(walrus.scan(deleted, SUM, { reduce: add }), 'UNKNOWN_TOPIC')
+    await walrus.topic('again', { codec: 'json' })
+    await expectRefusal(walrus.scan(deleted, SUM, { reduce: add }), 'UNKNOWN_TOPIC')
     await expectRefusal(walrus.scan('nope', SUM, { reduce: add }), 'UNKNOWN_TOPIC')
     await expectRefusal(walrus.scan('n', SUM, {} as never), 'INVALID_ARGUMENT', { field: 'reduce' })
     await expectRefusal(walrus.scan('n', 7 as never, { reduce: add }), 'INVALID_ARGUMENT', { field: 'module' })
