@@ -118,7 +118,8 @@ export function recoverPartition(options: RecoveryOptions): RecoveredPartition {
   }
   // What an orphan says is written down in a gap by now, unless there is no segment that could have one.
   if (options.mode === 'skip' && bases.length > 0) dropOrphans(options, bases, orphans)
-  if (result.open === undefined && bases.length > 0) fs.syncDirectory(directory)
+  // Also without any segment: an earlier process may have removed the last ones, and died before that was durable.
+  if (result.open === undefined) fs.syncDirectory(directory)
   settleFirst(options, result)
   return result
 }
