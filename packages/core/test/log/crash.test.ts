@@ -150,6 +150,8 @@ describe('the order of calls', () => {
     const [first, index, second] = [segmentFileName(0), indexFileName(0), segmentFileName(1)]
     expect(calls).toEqual([
       'makeDirectory 0',
+      // Whoever had the directory before may have removed what was in it.
+      'syncDirectory 0',
       'create partition.state.tmp',
       'write partition.state.tmp',
       'sync partition.state.tmp',
