@@ -1,6 +1,7 @@
 import { WalrusError } from '../errors.js'
 import { OFFSET_MAX } from '../limits.js'
 import { checksumSmall } from './checksum.js'
+import { requireKnownState } from './known-state.js'
 import { FORMAT_VERSION } from './layout.js'
 import { Region, readU64, writeU64 } from './region.js'
 
@@ -44,16 +45,7 @@ export function decodeCompactionState(bytes: Uint8Array, file: string): Compacti
   const { u32, f64 } = region
   const isSound = u32[MAGIC_AT >>> 2] === COMPACTION_STATE_MAGIC
   if (!isSound || u32[CHECK_AT >>> 2] !== checksumSmall(region, 0, CHECK_AT)) throw corrupt(file)
-  const version = u32[VERSION_AT >>> 2]
-  let reserved = 0
-  for (let byte = RESERVED_AT; byte < CHECK_AT; byte++) reserved |= region.u8[byte]
-  if (version !== FORMAT_VERSION || reserved !== 0) {
-    throw new WalrusError(
-      'FORMAT_VERSION',
-      `${file} has state format ${version}${reserved === 0 ? '' : ' with unknown fields'}, this version reads ${FORMAT_VERSION}; open it with the version that wrote it`,
-      { file },
-    )
-  }
+  requireKnownState(region, u32[VERSION_AT >>> 2], RESERVED_AT, CHECK_AT, file)
   const cleanedTo = readU64(region, CLEANED_TO_AT)
   if (cleanedTo > OFFSET_MAX) throw corrupt(file)
   return { cleanedTo, digest: u32[DIGEST_AT >>> 2], tombstonesDueMs: f64[TOMBSTONES_DUE_MS_AT >>> 3] }

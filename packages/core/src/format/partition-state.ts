@@ -1,6 +1,7 @@
 import { WalrusError } from '../errors.js'
 import { OFFSET_MAX } from '../limits.js'
 import { checksumSmall } from './checksum.js'
+import { requireKnownState } from './known-state.js'
 import { FORMAT_VERSION } from './layout.js'
 import { Region, readU64, writeU64 } from './region.js'
 
@@ -115,16 +116,7 @@ function decodeSlot(bytes: Uint8Array, slot: number, file: string): PlacedState 
   const { u32 } = region
   if (u32[MAGIC_AT >>> 2] !== STATE_MAGIC || u32[CHECK_AT >>> 2] !== checksumSmall(region, 0, CHECK_AT))
     return undefined
-  const version = u32[VERSION_AT >>> 2]
-  let reserved = 0
-  for (let byte = RESERVED_AT; byte < CHECK_AT; byte++) reserved |= region.u8[byte]
-  if (version !== FORMAT_VERSION || reserved !== 0) {
-    throw new WalrusError(
-      'FORMAT_VERSION',
-      `${file} has state format ${version}${reserved === 0 ? '' : ' with unknown fields'}, this version reads ${FORMAT_VERSION}; open it with the version that wrote it`,
-      { file },
-    )
-  }
+  requireKnownState(region, u32[VERSION_AT >>> 2], RESERVED_AT, CHECK_AT, file)
   const offsetFirst = readU64(region, OFFSET_FIRST_AT)
   const sequence = readU64(region, SEQUENCE_AT)
   return offsetFirst > OFFSET_MAX || sequence > OFFSET_MAX ? undefined : { offsetFirst, sequence, slot }
