@@ -28,6 +28,11 @@ export class SharedWaits {
     })
   }
 
+  /** Wakes everybody, as if all words had moved. */
+  wakeAll(): void {
+    for (const wakes of this.#wakes.values()) for (const wake of wakes) wake()
+  }
+
   drop(at: number, wake: () => void): void {
     this.#wakes.get(at)?.delete(wake)
   }

@@ -162,6 +162,7 @@ export class LogClient {
   /** Memory of this thread's readers. */
   readonly windows = new WindowStore()
   #isClosed = false
+  #isClosing = false
 
   constructor(memory: SharedMemory, client: number, control: ControlCalls) {
     this.memory = memory
@@ -177,6 +178,17 @@ export class LogClient {
     if (this.#isClosed || !this.memory.isOpen) throw closedError()
   }
 
+  /** The same for what the user begins anew, of which nothing may come behind what `Walrus.close` waits for. */
+  requireTaking(): void {
+    if (this.#isClosing) throw closedError()
+    this.requireOpen()
+  }
+
+  /** From here on nothing new is begun in this thread; what was begun still goes on. */
+  beginClosing(): void {
+    this.#isClosing = true
+  }
+
   /** Whether the log was opened with `readOnly`. */
   get isReadOnly(): boolean {
     return this.memory.words[HEADER_READ_ONLY_AT] === 1
@@ -184,7 +196,7 @@ export class LogClient {
 
   /** Throws `CLOSED`, and `READ_ONLY` where nothing may be written. */
   requireWritable(what: string): void {
-    this.requireOpen()
+    this.requireTaking()
     if (this.isReadOnly) throw readOnlyError(what)
   }
 
@@ -245,16 +257,23 @@ export class LogClient {
   /** When the log has closed under this thread, nobody is left to settle what it still has under way. */
   #endIfClosed(): boolean {
     if (!this.memory.isClosed) return true
+    this.#abandonProducers()
+    return false
+  }
+
+  #abandonProducers(): void {
     for (const producer of [...this.producers]) producer.abandon(encodeRefusal('closed'))
     this.producers.clear()
-    return false
   }
 
   /** Ends this thread's part; lanes that are still open are the host's to settle. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
+    // Nobody polls them any more, and no watermark need ever move again.
+    this.#abandonProducers()
     this.doorbell.close()
+    this.waits.wakeAll()
     Atomics.store(this.memory.words, clientAt(this.client) + CLIENT_STATE_AT, CLIENT_FREE)
   }
 }

@@ -263,7 +263,10 @@ export class Producer<Value = unknown> implements Waiter, OpenProducer {
       if (!this.#client.isClosed) await this.flush()
     } finally {
       this.leave()
-      this.#onClose(this)
+      // What has a place in a lane is the writers' to settle; what waits for one will have none.
+      for (const { reject } of this.#waiting.splice(0)) reject(closedError())
+      // As the log closes, its end refuses what no writer has settled.
+      if (!this.hasUnsettled) this.#onClose(this)
     }
   }
 

@@ -62,7 +62,7 @@ export class Topic<Value = unknown> {
    * `Gap` comes in a batch's place, with `gap`, `from` and `to`; iterating it gives no records.
    */
   read(options: ReadOptions = {}): AsyncGenerator<Batch<Value> | Gap, void, undefined> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     return readTopic<Value>(this.#client, this.#place, this.#access, checkReadOptions(options))
   }
 
@@ -71,7 +71,7 @@ export class Topic<Value = unknown> {
    * resolves when that is durable. Space is freed in whole segments. Throws `OFFSET_OUT_OF_RANGE` beyond the end.
    */
   async trim(options: TrimOptions): Promise<TrimmedPartition[]> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     const { before, partition } = checkTrimOptions(options)
     return this.#client.control.trim({
       ...this.#slot,
@@ -86,7 +86,7 @@ export class Topic<Value = unknown> {
    * all partitions, begins at the group's cursors, and moves none.
    */
   consumer(group: string, options: ConsumerOptions = {}): Consumer<Value> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     checkName('group', group)
     const filled = checkConsumerOptions(this.#client.isReadOnly ? withoutCheckpoints(options) : options)
     filled.signal?.throwIfAborted()
@@ -94,7 +94,7 @@ export class Topic<Value = unknown> {
   }
 
   async stats(): Promise<TopicStats> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     return this.#client.control.topicStats(this.#slot)
   }
   get #slot(): TopicSlot {

@@ -125,9 +125,16 @@ export class Walrus {
     let control: ControlConnection<HostCalls> | undefined
     // A thread of its own reads for an attached thread that asks for it: memory to read into cannot travel in a lane.
     let pool: ReaderPool | undefined
-    const readers = (): ReaderPool => {
+    let isClosing = false
+    const read = async <Reply>(ask: (pool: ReaderPool) => Promise<Reply>): Promise<Reply> => {
+      if (isClosing) throw closedError()
       pool ??= new ReaderPool(directory, fileSystem)
-      return pool
+      try {
+        return await ask(pool)
+      } catch (error) {
+        // A pool that is ended under a read says so in words of its own.
+        throw isClosing ? Object.assign(closedError(), { cause: error }) : error
+      }
     }
     const client = new LogClient(memory, number, {
       openTopic: (name, request) => control!.calls.openTopic(name, request),
@@ -145,8 +152,8 @@ export class Walrus {
       releasePartitions: (membership, releases) => control!.calls.releasePartitions(membership, releases),
       leaveGroup: (membership) => control!.calls.leaveGroup(membership),
       cursorMoved: (event) => control!.calls.cursorMoved(event),
-      fill: (request) => readers().fill(request),
-      ahead: (request) => readers().ahead(request),
+      fill: (request) => read((pool) => pool.fill(request)),
+      ahead: (request) => read((pool) => pool.ahead(request)),
     })
     control = callHost<HostCalls>(memory, number, client.doorbell, closedError)
     openClient(memory, number)
@@ -155,6 +162,7 @@ export class Walrus {
     const connection: Connection = {
       isIdle: control.isIdle,
       close: async () => {
+        isClosing = true
         await Promise.all([control.close(), pool?.close()])
       },
       leave: () => memory.chunks.give(ringsAt, 2 * CONTROL_RING_BYTES),
@@ -172,7 +180,7 @@ export class Walrus {
 
   /** Opens a topic, or creates it. Throws `TOPIC_MISMATCH` where it exists with other partitions or another codec. */
   async topic<Value = unknown>(name: string, options: TopicOptions = {}): Promise<Topic<Value>> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     checkName('topic', name)
     const place = await this.#client.control.openTopic(name, checkTopicOptions(options))
     return new Topic<Value>(this.#client, place, {
@@ -183,13 +191,13 @@ export class Walrus {
   }
 
   async topics(): Promise<TopicConfig[]> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     return this.#client.control.topics()
   }
 
   /** Removes a topic with all its records. Producers that still send to it are refused with `UNKNOWN_TOPIC`. */
   async deleteTopic(name: string): Promise<void> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     checkName('topic', name)
     await this.#client.control.deleteTopic(name)
   }
@@ -200,7 +208,7 @@ export class Walrus {
    * where it is no backup of this one's past, `SEGMENT_CORRUPT` where this one is damaged, and the signal's reason.
    */
   async backup(target: string, options: BackupOptions = {}): Promise<BackupReport> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     return runBackup(this.directory, target, this.#fileSystem, options)
   }
 
@@ -217,7 +225,7 @@ export class Walrus {
     module: URL | string,
     options: ScanOptions<Part>,
   ): Promise<Part | undefined> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     const { control } = this.#client
     const name = topic instanceof Topic ? topic.name : topic
     const known = (await control.topics()).find((config) => config.name === name)
@@ -242,13 +250,13 @@ export class Walrus {
    * undefined where none writes.
    */
   async publishedStats(): Promise<PublishedStats | undefined> {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     return readPublishedStats(this.directory)
   }
 
   /** For another thread of this process: `Walrus.attach(handle)`. Valid until the log is closed. */
   handle(): WalrusHandle {
-    this.#client.requireOpen()
+    this.#client.requireTaking()
     return {
       kind: 'walrus-handle',
       directory: this.directory,
@@ -266,6 +274,7 @@ export class Walrus {
   async close(): Promise<void> {
     openLogs.delete(this)
     if (openLogs.size === 0) process.off('beforeExit', settleOpenLogs).off('exit', leaveOpenLogs)
+    this.#client.beginClosing()
     let refusal: unknown
     // Consumers commit what is handled, for which they need the log.
     await this.#groups.close()

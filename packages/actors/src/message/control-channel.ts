@@ -79,8 +79,11 @@ export function callHost<Calls extends object>(
       return open.size > 0
     },
   }
+  let isOver = false
   const call = (name: string, args: unknown[]): Promise<unknown> =>
     new Promise((resolve, reject) => {
+      // Nobody would take the answer.
+      if (isOver) return reject(onClosed())
       // A call whose peer is gone never settles by itself: it is raced against the end of the log.
       const fail = (error: Error): void => {
         open.delete(fail)
@@ -112,6 +115,7 @@ export function callHost<Calls extends object>(
     isIdle: () => unanswered.size === 0,
     async close() {
       while (unanswered.size > 0 && !memory.isClosed) await Promise.race([...unanswered, ended])
+      isOver = true
       // comlink tells the other side when it collects the proxy, whenever that is.
       endpoint.close()
     },

@@ -54,6 +54,47 @@ describe('threads that are attached to a log', () => {
     expect(await Promise.all(threads.map(({ ended }) => ended))).toEqual([0, 0, 0])
   })
 
+  test('begin nothing from the call of close on, and leave nothing unsettled behind it', async () => {
+    const walrus = await openLog()
+    await walrus.topic('t', { codec: 'utf8' })
+    const attached = await Walrus.attach(walrus.handle())
+    const topic = await attached.topic<string>('t')
+    // It may be given the record before.
+    const told = topic
+      .read({ follow: true })
+      .next()
+      .then(
+        () => 'CLOSED',
+        (error) => error.code,
+      )
+    const named = topic.producer({ producerId: 'n' })
+    const append = named.append('sent before')
+    const closing = attached.close()
+    for (const begin of [
+      () => topic.producer(),
+      () => topic.consumer('g'),
+      () => topic.read(),
+      () => topic.stats(),
+      () => topic.trim({ before: 'end' }),
+      () => attached.topic('t'),
+      () => named.append('sent after'),
+    ])
+      await expect((async () => begin())()).rejects.toMatchObject({ code: 'CLOSED' })
+    await closing
+    expect(await append).toMatchObject({ offset: 0 })
+    expect(await told).toBe('CLOSED')
+    await walrus.close()
+  })
+
+  test('no longer follow when they are closed, though nothing is ever appended', async () => {
+    const walrus = await openLog()
+    await walrus.topic('t', { codec: 'utf8' })
+    const attached = await Walrus.attach(walrus.handle())
+    const following = (await attached.topic<string>('t')).read({ follow: true }).next()
+    await Promise.all([expect(following).rejects.toMatchObject({ code: 'CLOSED' }), attached.close()])
+    await walrus.close()
+  })
+
   test('get the errors of the log with their codes and fields', async () => {
     const walrus = await openLog()
     await walrus.topic('t', { codec: 'utf8', partitions: 2 })
