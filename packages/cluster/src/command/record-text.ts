@@ -8,19 +8,32 @@ type PrintedRecord = Pick<
 
 const NEWLINE = 0x0a
 
-/** The value as one line of text: JSON as it was stored, bytes as base64. */
-export function valueAsText({ value, bytes }: Pick<PrintedRecord, 'value' | 'bytes'>, codec: Codec): string {
-  if (codec === 'utf8') return String(value)
-  if (codec === 'bytes') return base64(bytes)
+type ValueText = (record: Pick<PrintedRecord, 'value' | 'bytes'>) => string
+
+/**
+ * By codec, and not by comparing its name for each record: Node 22's compiler takes a name that came from another thread for
+ * a different one now and then (one record in some ten thousand, as the code is being compiled).
+ */
+const VALUE_TEXTS: Record<Codec, ValueText> = {
+  utf8: ({ value }) => String(value),
+  bytes: ({ bytes }) => base64(bytes),
   // Decoding and encoding would round large numbers, so JSON that is one line already is shown as it is.
-  if (codec === 'json' && bytes && !bytes.includes(NEWLINE)) return textOf(bytes)
-  return toJson(value)
+  json: ({ value, bytes }) => (bytes && !bytes.includes(NEWLINE) ? textOf(bytes) : toJson(value)),
+  msgpack: ({ value }) => toJson(value),
 }
+
+/** The value as one line of text: JSON as it was stored, bytes as base64. */
+export function valueAsText(record: Pick<PrintedRecord, 'value' | 'bytes'>, codec: Codec): string {
+  return VALUE_TEXTS[codec](record)
+}
+
+/** Whether the value's text is no JSON yet. */
+const IS_TEXT: Record<Codec, boolean> = { utf8: true, bytes: true, json: false, msgpack: false }
 
 /** One JSON object: partition, offset, timestamp (ms), key, headers if there are any, value. */
 export function recordAsJson(record: PrintedRecord, codec: Codec): string {
   const { partition, offset, timestamp, key, headers } = record
-  const isText = codec === 'utf8' || codec === 'bytes'
+  const isText = IS_TEXT[codec]
   const value =
     record.bytes === null ? 'null' : isText ? JSON.stringify(valueAsText(record, codec)) : valueAsText(record, codec)
   const parts = [
