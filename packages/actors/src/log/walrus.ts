@@ -1,5 +1,13 @@
 import { types } from 'node:util'
-import { type BackupReport, checkName, type FileSystem, shown, type TopicConfig, WalrusError } from '@walrus-log/core'
+import {
+  type BackupReport,
+  checkName,
+  type FileSystem,
+  ownWords,
+  shown,
+  type TopicConfig,
+  WalrusError,
+} from '@walrus-log/core'
 import { GroupClient } from '../group/group-client.js'
 import type { HostPlace } from '../group/messages.js'
 import { ring } from '../lane/doorbell.js'
@@ -182,7 +190,8 @@ export class Walrus {
   async topic<Value = unknown>(name: string, options: TopicOptions = {}): Promise<Topic<Value>> {
     this.#client.requireTaking()
     checkName('topic', name)
-    const place = await this.#client.control.openTopic(name, checkTopicOptions(options))
+    const opened = await this.#client.control.openTopic(name, checkTopicOptions(options))
+    const place = { ...opened, config: ownWords(opened.config) }
     return new Topic<Value>(this.#client, place, {
       fs: this.#fs,
       fileSystem: this.#fileSystem,

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import type { BackupReport, CompactionPass, CompressStep, WalrusError } from '@walrus-log/core'
+import { type BackupReport, type CompactionPass, type CompressStep, ownWords, type WalrusError } from '@walrus-log/core'
 import { Piscina } from 'piscina'
 import { decodeError } from '../message/error-codec.js'
 import type { BackupReply, BackupRequest } from './backup-task.js'
@@ -48,7 +48,7 @@ export class ReaderPool {
     const task = { ...request, fileSystem: this.#fileSystem, directory: this.#directory }
     const reply: StoreReply = await this.#pool.run(task, { name: 'store' })
     if (!reply.ok) throw decodeError(reply.error)
-    return reply
+    return { ...reply, config: ownWords(reply.config) }
   }
 
   /** Runs a backup to its end, and tells how far it is over the port. Throws the task's own error. */

@@ -12,6 +12,7 @@ import {
   loadRegistry,
   loadState,
   openWatermarks,
+  ownWords,
   type ProducerOpening,
   type ProducerRegistry,
   type ReadGap,
@@ -186,7 +187,8 @@ function readerOf(fs: FileSystem, request: ReaderKey): SegmentReader {
 }
 
 /** Looks after the namespace's directory and its topics' settings, so that the host's thread waits for no disk. */
-export async function store(request: StoreRequest): Promise<StoreReply> {
+export async function store(sent: StoreRequest): Promise<StoreReply> {
+  const request = ownWords(sent)
   try {
     const fs = await loadFileSystem(request.fileSystem)
     const topics = new TopicStore(fs, request.directory)

@@ -5,6 +5,7 @@ import {
   type Durability,
   type FileSystem,
   type OpenFile,
+  ownWords,
   type RolledSegment,
   SEGMENT_HEADER_BYTES,
   sealSegment,
@@ -132,7 +133,7 @@ export class SyncLoop {
   #receive(): void {
     this.#controlSeen = Atomics.load(this.#memory.words, writerAt(this.#writer) + WRITER_SYNC_CONTROL_AT)
     for (let received = receiveMessageOnPort(this.#port); received; received = receiveMessageOnPort(this.#port)) {
-      this.#handle(received.message as SyncMessage)
+      this.#handle(ownWords(received.message as SyncMessage))
     }
   }
 

@@ -1,5 +1,5 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
-import { type FileSystem, WalrusError, withCode } from '@walrus-log/core'
+import { type FileSystem, ownWords, WalrusError, withCode } from '@walrus-log/core'
 import { findsSoon, ring, sleepUntilRung } from '../lane/doorbell.js'
 import { OWN_MEMORY } from '../lane/record-lane.js'
 import {
@@ -92,7 +92,7 @@ export class WriterLoop {
   /** Goes on with the partitions of a writer that died: what it had accepted is written, once. */
   resume(assignments: readonly PartitionAssignment[]): void {
     for (const lane of openLanes(this.#memory, this.#options.writer)) finishMove(this.#memory.words, lane)
-    for (const assignment of assignments) {
+    for (const assignment of assignments.map(ownWords)) {
       Atomics.store(this.#memory.words, partitionAt(assignment.slot) + PARTITION_SEALED_AT, 0)
       this.#open(assignment, true)
       setBit(this.#memory.words, this.#at + WRITER_ATTENTION_AT, assignment.slot)
@@ -200,7 +200,7 @@ export class WriterLoop {
     this.#attention.take(this.#attend)
     const { control } = this.#options
     for (let received = receiveMessageOnPort(control); received; received = receiveMessageOnPort(control)) {
-      this.#handle(received.message as WriterRequest)
+      this.#handle(ownWords(received.message as WriterRequest))
     }
   }
 

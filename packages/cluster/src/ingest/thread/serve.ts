@@ -1,4 +1,5 @@
 import { parentPort } from 'node:worker_threads'
+import { ownWords } from '@walrus-log/core'
 import { encodeError } from './error-message.js'
 
 /** What a handler answers with; the buffers named in `transfer` go along without a copy. */
@@ -42,7 +43,7 @@ export function serve<Request, Reply>(start: () => Promise<{ service: Service<Re
         return
       }
       await attempt(async () => {
-        const { reply, transfer } = await service!.handle(request as Request)
+        const { reply, transfer } = await service!.handle(ownWords(request as Request))
         port.postMessage({ reply }, transfer ?? [])
       })
     })
