@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Walrus } from '@walrus-log/actors'
 import { encodeBatch, type FileSystem, NodeFileSystem, type OpenFile, PartitionLog } from '@walrus-log/core'
+import { ForwardingFile } from './forwarding-file.js'
 
 /** One record a segment: its zeros are holes of the file. */
 const VALUE_BYTES = 63 * 1024 * 1024
@@ -57,45 +58,19 @@ class SparseFileSystem extends NodeFileSystem implements FileSystem {
 }
 
 /** The engine gives a file its size before it writes: what is left out reads as zeros. */
-class SparseFile implements OpenFile {
-  readonly #file: OpenFile
-
-  constructor(file: OpenFile) {
-    this.#file = file
-  }
-
-  write(source: Uint8Array, offset: number, length: number, position: number): void {
-    if (length <= 2 * EDGE_BYTES) return this.#file.write(source, offset, length, position)
-    this.#file.write(source, offset, EDGE_BYTES, position)
+class SparseFile extends ForwardingFile {
+  override write(source: Uint8Array, offset: number, length: number, position: number): void {
+    if (length <= 2 * EDGE_BYTES) return super.write(source, offset, length, position)
+    super.write(source, offset, EDGE_BYTES, position)
     const skipped = length - EDGE_BYTES
-    this.#file.write(source, offset + skipped, EDGE_BYTES, position + skipped)
+    super.write(source, offset + skipped, EDGE_BYTES, position + skipped)
   }
 
-  writeMany(views: Uint8Array[], position: number): void {
+  override writeMany(views: Uint8Array[], position: number): void {
     let at = position
     for (const view of views) {
       this.write(view, 0, view.length, at)
       at += view.length
     }
-  }
-
-  read(target: Uint8Array, offset: number, length: number, position: number): number {
-    return this.#file.read(target, offset, length, position)
-  }
-
-  sync(): void {
-    this.#file.sync()
-  }
-
-  truncate(length: number): void {
-    this.#file.truncate(length)
-  }
-
-  size(): number {
-    return this.#file.size()
-  }
-
-  close(): void {
-    this.#file.close()
   }
 }

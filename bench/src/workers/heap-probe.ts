@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { isMainThread } from 'node:worker_threads'
 import { type FileSystem, NodeFileSystem, type OpenFile } from '@walrus-log/core'
+import { ForwardingFile } from '../forwarding-file.js'
 import { bytesOfALook } from './heap.js'
 
 // A file system for a log whose writer thread is to be measured: it is the host's, and looks at its thread's heap now and
@@ -14,29 +15,20 @@ const WINDOW_BYTES = 2 * 1024 * 1024
 
 const samplesFile = new URL(import.meta.url).searchParams.get('samples')
 
-class ProbedFile implements OpenFile {
-  readonly #file: OpenFile
+class ProbedFile extends ForwardingFile {
   readonly #samples = new Float64Array(2 * SAMPLES_MAX)
   #count = 0
   #windowBytes = 0
   #used = 0
 
-  constructor(file: OpenFile) {
-    this.#file = file
-  }
-
-  read(target: Uint8Array, offset: number, length: number, position: number): number {
-    return this.#file.read(target, offset, length, position)
-  }
-
-  write(source: Uint8Array, offset: number, length: number, position: number): void {
-    this.#file.write(source, offset, length, position)
+  override write(source: Uint8Array, offset: number, length: number, position: number): void {
+    super.write(source, offset, length, position)
     this.#windowBytes += length
     if (this.#windowBytes >= WINDOW_BYTES) this.#look()
   }
 
-  writeMany(views: Uint8Array[], position: number): void {
-    this.#file.writeMany(views, position)
+  override writeMany(views: Uint8Array[], position: number): void {
+    super.writeMany(views, position)
     for (const view of views) this.#windowBytes += view.length
     if (this.#windowBytes >= WINDOW_BYTES) this.#look()
   }
@@ -52,20 +44,8 @@ class ProbedFile implements OpenFile {
     this.#used = getHeapStatistics().used_heap_size
   }
 
-  sync(): void {
-    this.#file.sync()
-  }
-
-  truncate(length: number): void {
-    this.#file.truncate(length)
-  }
-
-  size(): number {
-    return this.#file.size()
-  }
-
-  close(): void {
-    this.#file.close()
+  override close(): void {
+    super.close()
     if (this.#count === 0 || samplesFile === null) return
     const ownBytes = bytesOfALook()
     const pairs: [number, number][] = []

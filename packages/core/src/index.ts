@@ -92,7 +92,7 @@ export { type CompressOutcome, compressSegment } from './segment/compress-segmen
 export { loadGaps } from './segment/gaps.js'
 export type { RecoveryMode } from './segment/recovery.js'
 export { type Damage, findSegmentId, type ScanOptions, type ScanResult, scanSegment } from './segment/scan.js'
-export { loadIndex, type RolledSegment, readSegmentHeader, sealSegment } from './segment/seal.js'
+export { loadIndex, loadSegmentHeader, type RolledSegment, sealSegment } from './segment/seal.js'
 export { isCompressed, openSegmentFile } from './segment/segment-file.js'
 export { gapsFileName, indexFileName, parseBaseOffset, segmentBases, segmentFileName } from './segment/segment-name.js'
 export {

@@ -4,19 +4,12 @@ import { isLockHeld, systemErrorCode } from '@walrus-log/core'
 import { LANE_HEAD_AT, LANE_RING_BYTES_AT, LANE_TAIL_AT, laneAt } from '../memory/layout.js'
 import type { SharedMemory } from '../memory/shared-memory.js'
 import { openLanes } from '../writer/settlement.js'
-import type { LatencyStats, WalrusStats } from './stats.js'
+import type { WalrusStats, WriterStats } from './stats.js'
 
 /** A segment-writer thread as its process tells others of it. Counts are since the log was opened. */
-export interface PublishedWriter {
-  writer: number
+export interface PublishedWriter extends Omit<WriterStats, 'partitions'> {
   /** How many it holds. */
   partitions: number
-  records: number
-  bytes: number
-  batches: number
-  writes: number
-  syncs: number
-  ackLatencyMs: LatencyStats
   /** Open lanes that lead to it, the bytes that they hold at most, and the bytes in them that it has not written. */
   lanes: number
   laneBytes: number

@@ -1,19 +1,17 @@
-import path from 'node:path'
 import {
   batchLength,
   batchTimestampMax,
   decideRetention,
   type FileSystem,
+  loadSegmentHeader,
   loadState,
   type OpenPlace,
   READ_CHUNK_BYTES,
   Region,
   type Retention,
-  readSegmentHeader,
   recordOffsets,
   removeForgotten,
   SegmentReader,
-  segmentFileName,
   systemErrorCode,
   writeState,
 } from '@walrus-log/core'
@@ -83,14 +81,8 @@ function offsetOfTime(fs: FileSystem, directory: string, open: OpenPlace, timest
 }
 
 function createdMsOf(fs: FileSystem, directory: string, base: number): number | undefined {
-  const name = path.join(directory, segmentFileName(base))
   try {
-    const file = fs.open(name, 'read')
-    try {
-      return readSegmentHeader(file, name)?.createdMs
-    } finally {
-      file.close()
-    }
+    return loadSegmentHeader(fs, directory, base)?.createdMs
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return undefined
     throw error

@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { isWalrusError, Walrus, type WalrusEvent } from '#actors/index.js'
+import { seededNumbers } from '../workers/seeded.js'
 import { temporaryDirectory } from './fixture.js'
 
 const VARIANTS = Number(process.env['WALRUS_DAMAGED_VARIANTS'] ?? 6)
@@ -9,17 +10,6 @@ const FROM = Number(process.env['WALRUS_TEST_SEED'] ?? Date.now() % 1_000_000_00
 const RECORDS = 60
 const MODES = ['strict', 'tail', 'skip'] as const
 type Mode = (typeof MODES)[number]
-
-/** Numbers in [0, 1) that depend on the seed alone (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = Math.imul(seed ^ 0x9e37_79b1, 0x85eb_ca6b) | 0
-  return () => {
-    state = (state + 0x6d2b_79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 /** Two topics of one partition each, of which one has a named producer, a group's cursor and a forgotten begin. */
 async function soundDirectory(): Promise<string> {
@@ -49,8 +39,7 @@ function filesBelow(directory: string): string[] {
 }
 
 /** Damages one to three files in place. Returns what it did. */
-function damage(directory: string, random: () => number): string {
-  const below = (limit: number): number => Math.floor(random() * limit)
+function damage(directory: string, below: (limit: number) => number): string {
   const done: string[] = []
   for (let count = 1 + below(3); count > 0; count--) {
     const files = filesBelow(directory)
@@ -163,7 +152,7 @@ describe(`${VARIANTS} damaged variants of a directory (WALRUS_TEST_SEED=${FROM})
       for (const mode of MODES) {
         const directory = temporaryDirectory()
         fs.cpSync(sound, directory, { recursive: true })
-        const what = damage(directory, randomOf(seed))
+        const what = damage(directory, seededNumbers(seed))
         try {
           const leastOf = leastAfter(sound, what)
           const outcome = await tryOut(directory, mode, leastOf)

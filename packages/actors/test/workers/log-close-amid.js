@@ -1,25 +1,16 @@
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { Walrus, WalrusError } from '#actors/index.js'
+import { seededNumbers } from './seeded.js'
 
 // Closes a log amid everything that can be under way, at a moment that the seed decides. Says what was acknowledged and
 // what every call that did not end well was told; then the process has to end by itself.
 
 /** @typedef {import('#actors/index.js').Topic<string>} Topic */
 
-/** @param {number} seed */
-function randomOf(seed) {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b_79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 const { handle, seed, name } = isMainThread ? { ...JSON.parse(process.argv[2]), name: 'main' } : workerData
-const random = randomOf(seed)
+const numbers = seededNumbers(seed)
+const random = () => numbers(2 ** 32) / 2 ** 32
 const pause = () => new Promise((resolve) => setTimeout(resolve, random() * 5))
 /** @type {[string, number, number][]} */
 const acknowledged = []

@@ -77,43 +77,14 @@ export function addIngest(program: Command, context: CommandContext, action: Com
 
 async function runIngest(files: string[], options: IngestCommandOptions, context: CommandContext): Promise<number> {
   const { stdout, stderr } = context
-  const {
-    dir,
-    namespace,
-    topic,
-    format,
-    delimiter,
-    partitions,
-    producers,
-    durability,
-    compression,
-    key,
-    strict,
-    resume,
-    verify,
-  } = options
+  const { json, verbose: _verbose, ...settings } = options
   const signal = context.interruptible()
   // Loaded here, so that the other subcommands start without it.
   const { ingest } = await import('../ingest/ingest.js')
   const reporter = new ProgressReporter(stderr)
   try {
     const summary = await ingest(
-      {
-        files,
-        dir,
-        namespace,
-        topic,
-        format,
-        delimiter,
-        partitions,
-        producers,
-        durability,
-        compression,
-        key,
-        strict,
-        resume,
-        verify,
-      },
+      { files, ...settings },
       {
         signal,
         onPlan: (plan) => {
@@ -124,14 +95,14 @@ async function runIngest(files: string[], options: IngestCommandOptions, context
       },
     )
     reporter.end()
-    if (options.json) await stdout.write(`${JSON.stringify(summary)}\n`)
+    if (json) await stdout.write(`${JSON.stringify(summary)}\n`)
     // A table of zeros would tell an interrupted person nothing.
     else if (!summary.interrupted || summary.records > 0) {
       await stdout.write(`${summaryTables(summary, stdout.colours)}\n`)
     }
-    for (const line of outcomeLines(summary, verify, stderr.colours)) stderr.line(line)
+    for (const line of outcomeLines(summary, settings.verify, stderr.colours)) stderr.line(line)
     if (summary.interrupted) return EXIT_INTERRUPTED
-    return summary.rejected > 0 || (verify && !summary.verified) ? EXIT_FAILED : EXIT_OK
+    return summary.rejected > 0 || (settings.verify && !summary.verified) ? EXIT_FAILED : EXIT_OK
   } catch (error) {
     if (!signal.aborted || error !== signal.reason) throw error
     stderr.line('interrupted before anything was read; nothing was written')

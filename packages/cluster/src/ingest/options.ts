@@ -42,7 +42,7 @@ const ingestOptions = z.strictObject({
   /** Of a new topic: disk. An existing topic keeps its own unless another one is given. */
   durability: durability.optional().describe(`disk, os, none, or 1 to ${EVERY_MS_MAX} milliseconds between two syncs`),
   /** How sealed segments are kept: none. An existing topic keeps its own unless another one is given. */
-  compression: z.enum(['none', 'lz4', 'zstd']).optional(),
+  compression: z.enum(['none', 'lz4', 'zstd']).optional().describe('none, lz4 or zstd'),
   /** Threads that parse and send. */
   producers: z
     .number()

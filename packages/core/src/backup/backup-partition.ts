@@ -9,7 +9,7 @@ import type { PartitionView } from '../log/view-topic.js'
 import { identifySegment } from '../segment/gaps.js'
 import { finishReplacement, isSegmentOf } from '../segment/replace-segment.js'
 import { scanSegment } from '../segment/scan.js'
-import { loadIndex, readSegmentHeader } from '../segment/seal.js'
+import { loadIndex, loadSegmentHeader, readSegmentHeader } from '../segment/seal.js'
 import { openSegmentFile } from '../segment/segment-file.js'
 import { indexFileName, indexToComeFileName, segmentBases, segmentFileName } from '../segment/segment-name.js'
 import { SegmentReader } from '../segment/segment-reader.js'
@@ -248,15 +248,7 @@ function requireSameLog(
 }
 
 function idOf(fs: FileSystem, directory: string, base: number): number | undefined {
-  const index = loadIndex(fs, directory, base)
-  if (index !== undefined) return index.segmentId
-  const name = path.join(directory, segmentFileName(base))
-  const file = openSegmentFile(fs, name, 'read')
-  try {
-    return readSegmentHeader(file, name)?.segmentId
-  } finally {
-    file.close()
-  }
+  return (loadIndex(fs, directory, base) ?? loadSegmentHeader(fs, directory, base))?.segmentId
 }
 
 function anotherLog(target: string, what: string): WalrusError {

@@ -7,6 +7,7 @@ import type { Region } from '../format/region.js'
 import type { SegmentHeader } from '../format/segment-header.js'
 import { BATCH_BYTES_MAX, SEGMENT_BYTES_MAX } from '../limits.js'
 import { IndexBuilder } from '../segment/index-builder.js'
+import { rebuildIndex } from '../segment/rebuild-index.js'
 import { finishReplacement, replaceSegment } from '../segment/replace-segment.js'
 import { scanSegment } from '../segment/scan.js'
 import { loadIndex, readSegmentHeader } from '../segment/seal.js'
@@ -192,16 +193,8 @@ const isLastOfNamed = (region: Region, at: number, { lastOfNamed }: Survey): boo
 
 /** That what is on its way to the disk is a whole segment, with the batches that were meant, and spans what the old one did. */
 function verifyThinned(file: OpenFile, rebuilt: SegmentIndex, index: SegmentIndex, name: string): void {
-  const builder = new IndexBuilder()
   const { segmentId, baseOffset, sealedMs, generation } = rebuilt
-  const scan = scanSegment({
-    file,
-    segmentId,
-    position: SEGMENT_HEADER_BYTES,
-    offset: baseOffset,
-    onBatch: (region, at, position) => builder.add(region, at, position),
-  })
-  const found = builder.finish({ segmentId, baseOffset, dataBytes: scan.position, sealedMs, generation })
+  const { index: found, scan } = rebuildIndex(file, { segmentId, baseOffset, sealedMs, generation })
   const isSame = Buffer.compare(encodeIndex(found), encodeIndex(rebuilt)) === 0
   if (!isSame || rebuilt.recordCount !== index.recordCount) throw unsound(name, scan.position, scan.offsetNext)
 }

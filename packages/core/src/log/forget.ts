@@ -45,7 +45,8 @@ export function removeForgotten(fs: FileSystem, directory: string, openBase: num
   const { bases, isSealed, removable } = look(fs, directory, openBase)
   const sealed = spansOf(bases, openBase).filter(({ base }) => isSealed(base))
   const forgotten = countForgotten(bases, removable, offsetFirst)
-  const count = countDispensable(fs, directory, sealed, forgotten, () => loadProducersSince(fs, directory))
+  if (forgotten === 0) return 0
+  const count = countDispensable(fs, directory, sealed, forgotten, loadProducersSince(fs, directory))
   removeOldest(fs, directory, bases.slice(0, count))
   return count
 }

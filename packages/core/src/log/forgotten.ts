@@ -56,7 +56,7 @@ export function finishForgetting(
   if (forgotten.length === 0) return
   const sealed = open === undefined ? bases : bases.slice(0, -1)
   const spans = spansOf([...forgotten, ...sealed], open?.header.baseOffset ?? offsetNext)
-  const count = countDispensable(fs, directory, spans, forgotten.length, () => producersSince)
+  const count = countDispensable(fs, directory, spans, forgotten.length, producersSince)
   removeOldest(fs, directory, forgotten.slice(0, count))
 }
 

@@ -1,9 +1,8 @@
 import path from 'node:path'
 import { WalrusError } from '../errors.js'
 import { decodeProducers, type StoredProducer } from '../format/producers-file.js'
-import { readSegmentHeader } from '../segment/seal.js'
-import { openSegmentFile } from '../segment/segment-file.js'
-import { producersFileName, segmentFileName } from '../segment/segment-name.js'
+import { loadSegmentHeader } from '../segment/seal.js'
+import { producersFileName } from '../segment/segment-name.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { readWholeFile } from '../storage/publish-file.js'
 import { loadRegistry } from './producer-registry.js'
@@ -30,7 +29,8 @@ export function loadProducers(
   try {
     const file = decodeProducers(readWholeFile(fs, name), name)
     // A file that a later life of the segment has overtaken says something else.
-    const isOfSegment = file.offsetEnd === offsetEnd && file.segmentId === segmentIdOf(fs, directory, base)
+    const isOfSegment =
+      file.offsetEnd === offsetEnd && file.segmentId === loadSegmentHeader(fs, directory, base)?.segmentId
     return isOfSegment ? file.producers : undefined
   } catch (error) {
     if (error instanceof WalrusError && error.code === 'SEGMENT_CORRUPT') return undefined
@@ -38,34 +38,23 @@ export function loadProducers(
   }
 }
 
-export function segmentIdOf(fs: FileSystem, directory: string, base: number): number | undefined {
-  const name = path.join(directory, segmentFileName(base))
-  const file = openSegmentFile(fs, name, 'read')
-  try {
-    return readSegmentHeader(file, name)?.segmentId
-  } finally {
-    file.close()
-  }
-}
-
 /**
  * How many of the first `forgotten` segments may be taken away without losing how far named producers came: what is left
  * has to tell, be it by a `.producers` file or by all batches since the first name was opened. `segments` are all sealed
- * ones, ascending; `producersSince` is asked where no file tells.
+ * ones, ascending; no named producer has written below `since`, undefined: none was opened.
  */
 export function countDispensable(
   fs: FileSystem,
   directory: string,
   segments: readonly SegmentSpan[],
   forgotten: number,
-  producersSince: () => number | undefined,
+  since: number | undefined,
 ): number {
-  if (forgotten === 0) return 0
+  // Asked first: it is one file's word, and most partitions have no names.
+  if (since === undefined || (segments[forgotten]?.base ?? 0) <= since) return forgotten
   for (let place = segments.length - 1; place >= forgotten; place--) {
     if (loadProducers(fs, directory, segments[place]) !== undefined) return forgotten
   }
-  const since = producersSince()
-  if (since === undefined || (segments[forgotten]?.base ?? 0) <= since) return forgotten
   for (let place = forgotten - 1; place >= 0; place--) {
     if (segments[place].base <= since || loadProducers(fs, directory, segments[place]) !== undefined) return place
   }

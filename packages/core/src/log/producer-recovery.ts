@@ -11,12 +11,13 @@ import {
 import { encodeProducers } from '../format/producers-file.js'
 import type { Region } from '../format/region.js'
 import type { RecoveryMode } from '../segment/recovery.js'
+import { loadSegmentHeader } from '../segment/seal.js'
 import { openSegmentFile } from '../segment/segment-file.js'
 import { producersFileName, segmentFileName } from '../segment/segment-name.js'
 import { walkHeaders } from '../segment/walk.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { publishFile } from '../storage/publish-file.js'
-import { loadProducers, type SegmentSpan, segmentIdOf, spansOf } from './producer-file.js'
+import { loadProducers, type SegmentSpan, spansOf } from './producer-file.js'
 import { ProducerTable } from './producer-state.js'
 
 export interface ProducerRecoveryOptions {
@@ -117,7 +118,7 @@ function keep(
   { base, offsetEnd }: SegmentSpan,
   table: ProducerTable,
 ): void {
-  const segmentId = segmentIdOf(fs, directory, base)
+  const segmentId = loadSegmentHeader(fs, directory, base)?.segmentId
   const bytes =
     segmentId === undefined ? undefined : snapshotProducers(table, { segmentId, baseOffset: base, offsetEnd })
   if (bytes === undefined) return

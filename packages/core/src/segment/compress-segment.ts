@@ -11,7 +11,7 @@ import type { SegmentHeader } from '../format/segment-header.js'
 import { BLOCK_BYTES_MAX, READ_CHUNK_BYTES } from '../limits.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { writeBeside } from '../storage/publish-file.js'
-import { IndexBuilder } from './index-builder.js'
+import { rebuildIndex } from './rebuild-index.js'
 import { finishReplacement } from './replace-segment.js'
 import { scanSegment } from './scan.js'
 import { loadIndex, readSegmentHeader } from './seal.js'
@@ -151,16 +151,9 @@ function verifyCopy({ file, index, name }: Writing, copy: CompressedFile): void 
     }
   }
   const { segmentId, baseOffset, sealedMs, generation } = index
-  const builder = new IndexBuilder()
-  const scan = scanSegment({
-    file: copy,
-    segmentId,
-    position: SEGMENT_HEADER_BYTES,
-    offset: baseOffset,
-    onBatch: (region, at, position) => builder.add(region, at, position),
-  })
-  const rebuilt = encodeIndex(builder.finish({ segmentId, baseOffset, dataBytes: scan.position, sealedMs, generation }))
-  if (Buffer.compare(rebuilt, encodeIndex(index)) !== 0) throw unsound(name, scan.position, scan.offsetNext)
+  const { index: rebuilt, scan } = rebuildIndex(copy, { segmentId, baseOffset, sealedMs, generation })
+  if (Buffer.compare(encodeIndex(rebuilt), encodeIndex(index)) !== 0)
+    throw unsound(name, scan.position, scan.offsetNext)
 }
 
 function unsound(file: string, position: number, offset: number): WalrusError {

@@ -4,8 +4,7 @@ import { INDEX_BYTES_MAX } from '../limits.js'
 import type { FileSystem } from '../storage/file-system.js'
 import { publishFile, readWholeFile } from '../storage/publish-file.js'
 import { unlessDamaged } from './gaps.js'
-import { readSegmentHeader } from './seal.js'
-import { openSegmentFile } from './segment-file.js'
+import { loadSegmentHeader } from './seal.js'
 import { indexFileName, indexToComeFileName, segmentFileName, TEMPORARY_SUFFIX } from './segment-name.js'
 
 /**
@@ -50,13 +49,7 @@ export function isSegmentOf(
   directory: string,
   { segmentId, generation, baseOffset }: SegmentIndex,
 ): boolean {
-  const name = path.join(directory, segmentFileName(baseOffset))
-  if (!fs.exists(name)) return false
-  const file = openSegmentFile(fs, name, 'read')
-  try {
-    const header = readSegmentHeader(file, name)
-    return header?.segmentId === segmentId && header.generation === generation
-  } finally {
-    file.close()
-  }
+  if (!fs.exists(path.join(directory, segmentFileName(baseOffset)))) return false
+  const header = loadSegmentHeader(fs, directory, baseOffset)
+  return header?.segmentId === segmentId && header.generation === generation
 }

@@ -7,8 +7,7 @@ import { decodeSegmentHeader, type SegmentHeader } from '../format/segment-heade
 import { INDEX_BYTES_MAX } from '../limits.js'
 import type { FileSystem, OpenFile } from '../storage/file-system.js'
 import { publishFile, readWholeFile } from '../storage/publish-file.js'
-import { IndexBuilder } from './index-builder.js'
-import { scanSegment } from './scan.js'
+import { rebuildIndex } from './rebuild-index.js'
 import { openSegmentFile } from './segment-file.js'
 import { indexFileName, producersFileName, segmentFileName } from './segment-name.js'
 
@@ -61,29 +60,26 @@ export function readSegmentHeader(file: OpenFile, name: string): SegmentHeader |
   return decodeSegmentHeader(region, 0, file.read(region.u8, 0, SEGMENT_HEADER_BYTES, 0), name)
 }
 
+/** The same of the segment that begins with `baseOffset`. */
+export function loadSegmentHeader(fs: FileSystem, directory: string, baseOffset: number): SegmentHeader | undefined {
+  const name = path.join(directory, segmentFileName(baseOffset))
+  const file = openSegmentFile(fs, name, 'read')
+  try {
+    return readSegmentHeader(file, name)
+  } finally {
+    file.close()
+  }
+}
+
 function buildIndex(file: OpenFile, directory: string, rolled: RolledSegment, sealedMs: number): SegmentIndex {
   const name = path.join(directory, segmentFileName(rolled.baseOffset))
   const header = readSegmentHeader(file, name)
-  const builder = new IndexBuilder()
-  const scan =
-    header &&
-    scanSegment({
-      file,
-      segmentId: header.segmentId,
-      position: SEGMENT_HEADER_BYTES,
-      offset: rolled.baseOffset,
-      onBatch: (region, at, position) => builder.add(region, at, position),
-    })
-  if (header === undefined || scan?.position !== rolled.dataBytes) {
-    throw shorter(directory, rolled, scan?.position ?? 0, scan?.offsetNext)
-  }
-  return builder.finish({
-    segmentId: header.segmentId,
-    baseOffset: rolled.baseOffset,
-    dataBytes: rolled.dataBytes,
-    sealedMs,
-    generation: header.generation,
-  })
+  if (header === undefined) throw shorter(directory, rolled, 0)
+  const { segmentId, generation } = header
+  const { baseOffset } = rolled
+  const { index, scan } = rebuildIndex(file, { segmentId, baseOffset, sealedMs, generation })
+  if (scan.position !== rolled.dataBytes) throw shorter(directory, rolled, scan.position, scan.offsetNext)
+  return index
 }
 
 function shorter(directory: string, rolled: RolledSegment, position: number, offset = rolled.baseOffset): WalrusError {
