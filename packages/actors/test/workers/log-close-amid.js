@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { Walrus, WalrusError } from '#actors/index.js'
+import { say } from './say.js'
 import { seededNumbers } from './seeded.js'
 
 // Closes a log amid everything that can be under way, at a moment that the seed decides. Says what was acknowledged and
@@ -143,7 +144,7 @@ if (isMainThread) {
   await Promise.all(jobs)
   while (pending > 0) await new Promise((resolve) => setImmediate(resolve))
   const others = /** @type {any[]} */ (await Promise.all(ends))
-  process.send?.({
+  await say({
     acknowledged: [...acknowledged, ...others.flatMap((other) => other.acknowledged)],
     told: [...told, ...others.flatMap((other) => other.told)],
     resources: process.getActiveResourcesInfo(),

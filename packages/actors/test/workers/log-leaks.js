@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { Walrus } from '#actors/index.js'
+import { say } from './say.js'
 
 // Opens and closes what can be opened, many times over, and says after each part what the process still holds.
 // Needs --expose-gc.
@@ -33,7 +34,7 @@ async function measure(part, times, action, first = times / 10) {
   for (let time = 0; time < first; time++) await action()
   const before = await held()
   for (let time = 0; time < times; time++) await action()
-  process.send?.({ part, times, before, after: await held() })
+  await say({ part, times, before, after: await held() })
 }
 
 async function useLog() {
@@ -120,5 +121,5 @@ await measure('topic', opens, async () => {
   await walrus.deleteTopic('made')
 })
 await walrus.close()
-process.send?.({ part: 'end', warnings })
+await say({ part: 'end', warnings })
 process.disconnect()

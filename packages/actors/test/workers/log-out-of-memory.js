@@ -1,5 +1,6 @@
 import { setEnvironmentData } from 'node:worker_threads'
 import { Walrus } from '#actors/index.js'
+import { say } from './say.js'
 
 // Appends while a writer's thread runs out of memory at its third write; says how its end was told, and what is there.
 const { directory } = JSON.parse(process.argv[2])
@@ -19,5 +20,5 @@ for (let index = 0; index < 60; index++) if ((await producer.append(index)).offs
 let read = 0
 for await (const batch of topic.read()) for (const { value } of batch) if (value === read) read++
 await walrus.close()
-process.send?.({ appended, read })
+await say({ appended, read })
 process.disconnect()

@@ -1,4 +1,5 @@
 import { Walrus } from '#actors/index.js'
+import { say } from './say.js'
 
 // A process that appends, and then ends in one of the ways in which processes end.
 const { directory, mode } = JSON.parse(process.argv[2])
@@ -6,7 +7,7 @@ const walrus = await Walrus.open(directory, { durability: 'os' })
 const topic = await walrus.topic('t', { codec: 'utf8' })
 const producer = topic.producer()
 await producer.append('appended')
-process.send?.('acknowledged')
+await say('acknowledged')
 if (mode === 'follow') {
   const abort = new AbortController()
   // Nothing but the reader keeps the process alive: this timer does not.
@@ -17,7 +18,7 @@ if (mode === 'follow') {
   try {
     for await (const _batch of topic.read({ follow: true, signal: abort.signal }));
   } catch {
-    process.send?.('aborted')
+    await say('aborted')
   }
 }
 process.disconnect()

@@ -89,6 +89,16 @@ describe('compressing', () => {
     expect(compressSegment(nodeFs, directory, 0, 'zstd')).toBe('unfit')
   })
 
+  it('does without the zeros that a lost truncation left behind the data, and refuses anything else there', () => {
+    const { directory, values, name } = logOf(5)
+    fs.truncateSync(name, fs.statSync(name).size + 5000)
+    fs.appendFileSync(name, 'x')
+    refusal('SEGMENT_CORRUPT', () => compressSegment(nodeFs, directory, 0, 'zstd'))
+    fs.truncateSync(name, fs.statSync(name).size - 1)
+    expect(compressSegment(nodeFs, directory, 0, 'zstd')).toBe('compressed')
+    expect(reopenedValues(directory)).toEqual(values)
+  })
+
   it('keeps bytes that do not get smaller as they are', () => {
     const directory = temporaryDirectory()
     const random = randomOf(3)
